@@ -1,0 +1,4 @@
+# The two boot images; each carries the core inside it.
+
+boot:
+.PHONY: boot

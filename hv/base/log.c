@@ -1,0 +1,150 @@
+#include "hv/base/log.h"
+#include "hv/base/fmt.h"
+#include "hv/base/plat.h"
+#include "hv/base/spinlock.h"
+#include "hv/base/string.h"
+
+#define RING_SIZE (256u * 1024)
+#define LOG_LINE  512
+
+static const char *const sub_names[LOG_SUBS] = {
+	[LOG_BOOT] = "boot", [LOG_X86] = "x86",     [LOG_VIRT] = "virt",       [LOG_VCPU] = "vcpu",
+	[LOG_APIC] = "apic", [LOG_DEV] = "dev",     [LOG_GUEST] = "guest",     [LOG_NET] = "net",
+	[LOG_DSM] = "dsm",   [LOG_CLUSTER] = "cluster",
+};
+
+static const char *const level_names[LOG_LEVELS] = {"error", "warn", "info", "debug"};
+
+static struct {
+	struct spinlock lock;
+	char data[RING_SIZE];
+	uint64_t written; /* bytes ever written; the ring holds the last RING_SIZE of them */
+	unsigned node;
+	bool panic;
+	uint8_t levels[LOG_SUBS];
+} log_state = {.levels = {[0 ... LOG_SUBS - 1] = LOG_INFO}};
+
+static void lock(void)
+{
+	if (!log_state.panic)
+		spin_lock(&log_state.lock);
+}
+
+static void unlock(void)
+{
+	if (!log_state.panic)
+		spin_unlock(&log_state.lock);
+}
+
+bool log_enabled(enum log_sub sub, enum log_level level)
+{
+	return level <= log_state.levels[sub];
+}
+
+static void append(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		log_state.data[log_state.written++ % RING_SIZE] = text[i];
+}
+
+void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...)
+{
+	if (!log_enabled(sub, level))
+		return;
+
+	char line[LOG_LINE];
+	uint64_t us = plat_log_ns() / NS_PER_US;
+	size_t n = fmt_print(line, sizeof(line), "[%5u.%06u] n%u.c%u %s: %s", (unsigned)(us / 1000000),
+			     (unsigned)(us % 1000000), log_state.node, plat_cpu(), sub_names[sub],
+			     level == LOG_ERROR  ? "ERROR: "
+			     : level == LOG_WARN ? "warning: "
+						 : "");
+	va_list ap;
+
+	va_start(ap, fmt);
+	n += fmt_vprint(line + n, sizeof(line) - n, fmt, ap);
+	va_end(ap);
+	n = MIN(n, sizeof(line) - 2);
+	line[n++] = '\n';
+
+	lock();
+	append(line, n);
+	unlock();
+	plat_log_wake();
+}
+
+static int find_name(const char *const *table, unsigned count, const char *s, size_t n)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (strlen(table[i]) == n && strncmp(table[i], s, n) == 0)
+			return (int)i;
+	return -1;
+}
+
+int log_configure(const char *text, struct why *why)
+{
+	uint8_t levels[LOG_SUBS];
+
+	memcpy(levels, log_state.levels, sizeof(levels));
+	while (*text) {
+		const char *end = strchr(text, ',');
+		size_t n = end ? (size_t)(end - text) : strlen(text);
+		const char *eq = text;
+
+		while (eq < text + n && *eq != '=')
+			eq++;
+
+		bool all = eq == text + n;
+		const char *name = all ? text : eq + 1;
+		int level = find_name(level_names, LOG_LEVELS, name, (size_t)(text + n - name));
+		int sub = all ? 0 : find_name(sub_names, LOG_SUBS, text, (size_t)(eq - text));
+
+		if (level < 0)
+			return why_set(why, ERR_INVALID,
+				       "log level '%.*s' is unknown; expected error, warn, info or debug",
+				       (int)(text + n - name), name);
+		if (sub < 0)
+			return why_set(why, ERR_INVALID,
+				       "log subsystem '%.*s' is unknown; expected boot, x86, virt, vcpu, "
+				       "apic, dev, guest, net, cluster or dsm",
+				       (int)(eq - text), text);
+		if (all)
+			memset(levels, level, sizeof(levels));
+		else
+			levels[sub] = (uint8_t)level;
+		text += n + (end ? 1 : 0);
+	}
+	memcpy(log_state.levels, levels, sizeof(levels));
+	return 0;
+}
+
+void log_set_node(unsigned node)
+{
+	log_state.node = node;
+}
+
+void log_panic_mode(void)
+{
+	log_state.panic = true;
+}
+
+size_t log_read(struct log_reader *reader, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	lock();
+	if (log_state.written - reader->seen > RING_SIZE) {
+		uint64_t missed = log_state.written - RING_SIZE - reader->seen;
+		char note[64];
+
+		n = fmt_print(note, sizeof(note), "\n[%llu bytes of log lost]\n",
+			      (unsigned long long)missed);
+		n = MIN(n, size);
+		memcpy(buf, note, n);
+		reader->seen += missed;
+	}
+	while (n < size && reader->seen < log_state.written)
+		buf[n++] = log_state.data[reader->seen++ % RING_SIZE];
+	unlock();
+	return n;
+}

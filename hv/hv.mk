@@ -1,0 +1,37 @@
+# The hypervisor's core: one freestanding ELF, carried by both boot images.
+
+# Code that builds into the hypervisor and into host programs alike.
+PORTABLE_DIRS := hv/base apic dsm guest net/transport
+PORTABLE_SRC  := $(filter-out hv/base/string.c,$(foreach d,$(PORTABLE_DIRS),$(wildcard $(d)/*.c)))
+
+HV_SRC := $(PORTABLE_SRC) hv/base/string.c hv/main.c \
+          $(foreach d,hv/x86 hv/vmx hv/svm hv/core net/drivers net/ip,$(wildcard $(d)/*.c)) \
+          $(foreach d,hv/x86 hv/vmx hv/svm hv/core,$(wildcard $(d)/*.S))
+
+HV_OUT   := $(BUILD)/hv
+HV_OBJ   := $(HV_SRC:%=$(HV_OUT)/%.o)
+CORE_ELF := $(HV_OUT)/core.elf
+
+# No SSE or x87: guest FPU state stays in the registers while the hypervisor runs.
+HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-builtin-printf -mcmodel=kernel -mno-red-zone \
+             -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
+             -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none \
+             -ffunction-sections -fdata-sections -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
+HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,hv/core.ld -Wl,--gc-sections -Wl,--build-id=none \
+              -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack
+
+$(HV_OUT)/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) $(HV_EXTRA_CFLAGS) -c $< -o $@
+
+$(HV_OUT)/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) -D__ASSEMBLY__ -c $< -o $@
+
+hv: $(CORE_ELF) ## the hypervisor's core alone
+.PHONY: hv
+
+$(CORE_ELF): $(HV_OBJ) hv/core.ld
+	$(CC) $(HV_LDFLAGS) $(HV_OBJ) $(HV_LIBS) -o $@
+
+-include $(HV_OBJ:.o=.d)

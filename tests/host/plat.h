@@ -1,0 +1,20 @@
+/* The platform of host tests: guest memory is an array, panics are expected or fatal. */
+#ifndef TESTS_HOST_PLAT_H
+#define TESTS_HOST_PLAT_H
+
+#include <setjmp.h>
+
+#include "hv/base/types.h"
+
+/* Gives the tests guest RAM [0, size); contents are zero. Frees what was there before. */
+void host_ram_reset(size_t size);
+uint8_t *host_ram(void);
+
+/* Counts acquires minus releases of guest memory: 0 when all is given back. */
+int host_ram_held(void);
+
+/* Set `host_panic_expected` and setjmp(host_panic_jump) to survive a plat_panic. */
+extern bool host_panic_expected;
+extern jmp_buf host_panic_jump;
+
+#endif

@@ -1,0 +1,214 @@
+/* hv/base: fmt against libc's printf, bits, cmdline, log, locks. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/base/bits.h"
+#include "hv/base/cmdline.h"
+#include "hv/base/counter.h"
+#include "hv/base/fmt.h"
+#include "hv/base/gmem.h"
+#include "hv/base/log.h"
+#include "hv/base/spinlock.h"
+#include "tests/host/plat.h"
+
+#define SAME(...)                                                                                  \
+	do {                                                                                       \
+		char ours[128], theirs[128];                                                       \
+		size_t n = fmt_print(ours, sizeof(ours), __VA_ARGS__);                             \
+		assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__));                \
+		assert_string_equal(ours, theirs);                                                 \
+	} while (0)
+
+static void fmt_equals_printf(void **state)
+{
+	SAME("%d|%5d|%-5d|%05d|%+d|% d", -42, 42, 42, 42, 42, 42);
+	SAME("%x|%#x|%08x|%#10x|%-10x|%X", 0xbeefu, 0xbeefu, 0xbeefu, 0xbeefu, 0xbeefu, 0xbeefu);
+	SAME("%llx %lu %zu %o", 0x123456789abcdefull, 77ul, (size_t)99, 0755u);
+	SAME("%hhu %hd", 200, -3);
+	SAME("%lld %lld", (long long)INT64_MIN, (long long)INT64_MAX);
+	SAME("%s|%10s|%-10s|%.2s|%c", "abc", "abc", "abc", "abc", 'x');
+	SAME("%.5d|%8.5d|%.0d|%*d|%-*d|%.*s", 42, 42, 0, 6, 7, 6, 7, 2, "xyz");
+	SAME("%#x %%", 0u);
+}
+
+static void fmt_cuts_and_terminates(void **state)
+{
+	char buf[8];
+
+	memset(buf, 'z', sizeof(buf));
+	assert_int_equal(fmt_print(buf, 5, "%s", "abcdefgh"), 8);
+	assert_string_equal(buf, "abcd");
+	assert_int_equal(buf[5], 'z');
+	assert_int_equal(fmt_print(buf, 0, "x"), 1);
+}
+
+static void bits_work(void **state)
+{
+	assert_int_equal(BITS(63, 0), UINT64_MAX);
+	assert_int_equal(BITS(11, 4), 0xff0);
+	assert_int_equal(bits_get(0xabcd, 11, 4), 0xbc);
+	assert_true(range_within(0, 0, 0));
+	assert_false(range_within(UINT64_MAX, 2, UINT64_MAX));
+	assert_int_equal(mul_div(UINT64_MAX, 1000, 1000), UINT64_MAX);
+	assert_int_equal(mul_div(3000000000ull * 1000, NS_PER_S, 3000000000ull), 1000 * NS_PER_S);
+	assert_int_equal(mul_div(UINT64_MAX - 1, UINT64_MAX - 2, UINT64_MAX), UINT64_MAX - 3);
+}
+
+struct opts {
+	bool flag;
+	uint64_t number, size;
+	char text[8];
+	unsigned choice;
+};
+
+static int parse(struct opts *o, const char *line, struct why *why)
+{
+	static const char *const colors[] = {"red", "green", NULL};
+	const struct opt table[] = {
+		{"flag", OPT_FLAG, &o->flag, 0, 0, NULL, "on or off"},
+		{"nodes", OPT_NUMBER, &o->number, 1, 64, NULL, "the node count, 1 to 64"},
+		{"mem", OPT_SIZE, &o->size, MIB(1), GIB(4), NULL, "a size like 256M"},
+		{"name", OPT_TEXT, o->text, 0, sizeof(o->text), NULL, "at most 7 letters"},
+		{"color", OPT_CHOICE, &o->choice, 0, 0, colors, "red or green"},
+	};
+
+	memset(o, 0, sizeof(*o));
+	return cmdline_parse(line, table, ARRAY_LEN(table), why);
+}
+
+static void cmdline_takes_every_kind(void **state)
+{
+	struct opts o;
+	struct why why;
+
+	assert_int_equal(parse(&o, " flag nodes=0x10  mem=2G name=\"a b\" color=green\n", &why), 0);
+	assert_true(o.flag);
+	assert_int_equal(o.number, 16);
+	assert_int_equal(o.size, GIB(2));
+	assert_string_equal(o.text, "a b");
+	assert_int_equal(o.choice, 1);
+	assert_int_equal(parse(&o, "mem=64", &why), 0);
+	assert_int_equal(o.size, MIB(64));
+}
+
+static void cmdline_names_each_mistake(void **state)
+{
+	static const char *const bad[][2] = {
+		{"bogus=1", "option 'bogus' is unknown; the options are flag, nodes, mem, name, color"},
+		{"nodes=65", "option 'nodes=65' is wrong; expected the node count, 1 to 64"},
+		{"nodes=", "option 'nodes=' is wrong; expected the node count, 1 to 64"},
+		{"nodes", "option 'nodes' is wrong; expected the node count, 1 to 64"},
+		{"nodes=99999999999999999999", "option 'nodes=99999999999999999999' is wrong; expected "
+					       "the node count, 1 to 64"},
+		{"mem=5x", "option 'mem=5x' is wrong; expected a size like 256M"},
+		{"name=12345678", "option 'name=12345678' is wrong; expected at most 7 letters"},
+		{"color=blue", "option 'color=blue' is wrong; expected red or green"},
+		{"flag=maybe", "option 'flag=maybe' is wrong; expected on or off"},
+		{"name=\"x", "the double quote in option 'name' is not closed"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct opts o;
+		struct why why = {""};
+
+		assert_int_equal(parse(&o, bad[i][0], &why), ERR_INVALID);
+		assert_string_equal(why.text, bad[i][1]);
+	}
+}
+
+static void log_lines_and_levels(void **state)
+{
+	struct log_reader r = {0};
+	char text[256];
+	struct why why;
+
+	log_print(LOG_APIC, LOG_DEBUG, "not seen");
+	log_info(LOG_APIC, "value %d", 7);
+	text[log_read(&r, text, sizeof(text) - 1)] = '\0';
+	assert_string_equal(text, "[    1.234567] n0.c0 apic: value 7\n");
+	assert_int_equal(log_configure("apic=debug,dev=error", &why), 0);
+	assert_true(log_enabled(LOG_APIC, LOG_DEBUG));
+	assert_false(log_enabled(LOG_DEV, LOG_WARN));
+	assert_int_equal(log_configure("apic=loud", &why), ERR_INVALID);
+	assert_string_equal(why.text, "log level 'loud' is unknown; expected error, warn, info or debug");
+	assert_int_equal(log_configure("warp=info", &why), ERR_INVALID);
+	assert_int_equal(log_configure("info", &why), 0);
+}
+
+static void log_says_what_was_lost(void **state)
+{
+	struct log_reader r = {0};
+	static char text[300 * 1024];
+
+	for (int i = 0; i < 10000; i++)
+		log_info(LOG_DEV, "line %d of many, to fill the ring", i);
+	size_t n = log_read(&r, text, sizeof(text) - 1);
+	text[n] = '\0';
+	assert_non_null(strstr(text, "bytes of log lost]"));
+	assert_non_null(strstr(text, "line 9999 of many"));
+}
+
+static void lock_panics_on_second_take(void **state)
+{
+	struct spinlock l = {0};
+
+	spin_lock(&l);
+	host_panic_expected = true;
+	if (setjmp(host_panic_jump) == 0) {
+		spin_lock(&l);
+		fail_msg("the second take came back");
+	}
+	host_panic_expected = false;
+	spin_unlock(&l);
+}
+
+static void gmem_crosses_pages_and_ends(void **state)
+{
+	char in[9000], out[9000];
+
+	host_ram_reset(16384);
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (char)(i * 7);
+	assert_int_equal(gmem_write(4000, in, sizeof(in)), 0);
+	assert_int_equal(gmem_read(4000, out, sizeof(out)), 0);
+	assert_memory_equal(in, out, sizeof(in));
+	assert_int_equal(gmem_write(16384 - 10, in, 11), ERR_RANGE);
+	assert_int_equal(host_ram_held(), 0);
+	host_ram_reset(0);
+}
+
+static void hist_quantiles(void **state)
+{
+	struct hist h = {0};
+
+	assert_int_equal(hist_quantile(&h, 500), 0);
+	for (unsigned i = 0; i < 99; i++)
+		hist_add(&h, 100);
+	hist_add(&h, 5000);
+	assert_int_equal(hist_quantile(&h, 500), 127);
+	assert_int_equal(hist_quantile(&h, 1000), 5000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fmt_equals_printf),
+		cmocka_unit_test(fmt_cuts_and_terminates),
+		cmocka_unit_test(bits_work),
+		cmocka_unit_test(cmdline_takes_every_kind),
+		cmocka_unit_test(cmdline_names_each_mistake),
+		cmocka_unit_test(log_lines_and_levels),
+		cmocka_unit_test(log_says_what_was_lost),
+		cmocka_unit_test(lock_panics_on_second_take),
+		cmocka_unit_test(gmem_crosses_pages_and_ends),
+		cmocka_unit_test(hist_quantiles),
+	};
+
+	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

@@ -1,0 +1,31 @@
+# Host tests: portable code under sanitizers, one cmocka program per tests/host/test_*.c.
+
+HOST_OUT    := $(BUILD)/host
+HOST_CFLAGS := -std=gnu17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+               -fno-omit-frame-pointer -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
+
+HOST_LIB   := $(HOST_OUT)/libportable.a
+HOST_OBJ   := $(PORTABLE_SRC:%.c=$(HOST_OUT)/%.o)
+HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test_*.c))
+# Host-testable files outside the portable folders, linked into the tests that name them below.
+HOST_COMMON := $(HOST_OUT)/tests/host/plat.o
+
+$(HOST_OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) $(HOST_EXTRA_CFLAGS) -c $< -o $@
+
+$(HOST_LIB): $(HOST_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
+	$(CC) $(HOST_CFLAGS) $(filter %.o,$^) $(HOST_LIB) -lcmocka -lpthread -o $@
+
+##: Tests
+check-host: $(HOST_TESTS) ## unit tests of the portable code under ASan and UBSan
+	@set -e; for t in $(HOST_TESTS); do echo "== $$t"; $$t; done
+
+.PHONY: check-host
+.SECONDARY:
+
+-include $(HOST_OBJ:.o=.d) $(wildcard $(HOST_OUT)/tests/host/*.d)

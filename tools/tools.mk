@@ -1,0 +1,1 @@
+# Downloads, the lab runner and the checkers.
