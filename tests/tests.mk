@@ -29,3 +29,5 @@ check-host: $(HOST_TESTS) ## unit tests of the portable code under ASan and UBSa
 .SECONDARY:
 
 -include $(HOST_OBJ:.o=.d) $(wildcard $(HOST_OUT)/tests/host/*.d)
+
+include tests/fuzz/fuzz.mk
