@@ -19,7 +19,7 @@ $(HOST_LIB): $(HOST_OBJ)
 	ar rcs $@ $^
 
 $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
-	$(CC) $(HOST_CFLAGS) $(filter %.o,$^) $(HOST_LIB) -lcmocka -lpthread -o $@
+	$(CC) $(HOST_CFLAGS) $(filter %.o,$^) $(HOST_LIB) $(HOST_LIBS) -lcmocka -lpthread -o $@
 
 ##: Tests
 check-host: $(HOST_TESTS) ## unit tests of the portable code under ASan and UBSan

@@ -1,1 +1,3 @@
 # Downloads, the lab runner and the checkers.
+
+include tools/deps.mk
