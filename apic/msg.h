@@ -1,0 +1,47 @@
+/*
+ * An interrupt message, as it travels between IOAPIC, LAPICs and, later, nodes. SDM vol. 3, 11.6.1
+ * (interrupt command register), 11.10 and 11.11 (what an IOAPIC and MSI write).
+ */
+#ifndef APIC_MSG_H
+#define APIC_MSG_H
+
+#include "hv/base/compiler.h"
+
+/* Numbered as the delivery-mode field of ICR, LVT, IOAPIC and MSI. SDM vol. 3, figure 11-12 */
+enum apic_delivery {
+	APIC_FIXED = 0,
+	APIC_LOWEST = 1,
+	APIC_SMI = 2,
+	APIC_RESERVED = 3,
+	APIC_NMI = 4,
+	APIC_INIT = 5,
+	APIC_STARTUP = 6,
+	APIC_EXTINT = 7,
+};
+
+/* Numbered as ICR[19:18]. */
+enum apic_shorthand { APIC_TO_DEST = 0, APIC_TO_SELF = 1, APIC_TO_ALL = 2, APIC_TO_OTHERS = 3 };
+
+/*
+ * Broadcast, in both destination modes. A sender with 8-bit destinations (xAPIC mode, IOAPIC) turns
+ * its 0xff into this, so that 0xff from an x2APIC sender can mean APIC id 255.
+ */
+#define APIC_DEST_ALL 0xffffffffu
+
+struct apic_msg {
+	enum apic_delivery kind;
+	enum apic_shorthand shorthand;
+	uint32_t dest;
+	uint8_t vector;     /* FIXED, LOWEST, STARTUP */
+	bool logical;       /* `dest` is a logical destination */
+	bool level_trigger; /* its EOI goes to the IOAPICs */
+	bool assert;        /* always true but for INIT level de-assert, which nobody acts on */
+};
+
+/* The destination of an 8-bit sender in the form above. */
+static inline uint32_t apic_dest_from8(uint8_t dest)
+{
+	return dest == 0xff ? APIC_DEST_ALL : dest;
+}
+
+#endif
