@@ -89,6 +89,7 @@ struct virt_config {
 	void *apic_page;     /* the vCPU's 4 KiB LAPIC register page (host virtual) */
 	bool use_apic_hw;    /* false: software LAPIC even where hardware could help */
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
+	uint64_t cr4_allowed; /* CR4 bits the guest may set; a write that sets another exits (CR_WRITE) */
 };
 
 struct virt_ops {
@@ -107,6 +108,8 @@ struct virt_ops {
 
 	/* Creates the vCPU on the calling CPU, where it stays. Its state is that after RESET. */
 	int (*vcpu_create)(struct virt_vcpu *v, const struct virt_config *config, struct why *why);
+	/* The state after RESET again, for a guest that reboots; the configuration stays. */
+	void (*vcpu_reset)(struct virt_vcpu *v);
 	/* State after INIT (SDM vol. 3, table 10-1); the vCPU then starts at vector << 12 in real mode. */
 	void (*vcpu_startup)(struct virt_vcpu *v, uint8_t sipi_vector);
 

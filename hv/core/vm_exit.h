@@ -10,7 +10,7 @@
 enum vm_exit_kind {
 	VM_EXIT_NONE,         /* the vendor room dealt with it; just run again */
 	VM_EXIT_INTERRUPT,    /* a host interrupt waits; it is taken when the run loop opens its window */
-	VM_EXIT_HOST_NMI,     /* an NMI of the host's */
+	VM_EXIT_HOST_NMI,     /* an NMI of the host's; its IDT handler has run by now */
 	VM_EXIT_TIMER,        /* the time slice set with run()'s deadline is over */
 	VM_EXIT_CPUID,        /* gpr[RAX], gpr[RCX] */
 	VM_EXIT_HLT,
@@ -20,7 +20,11 @@ enum vm_exit_kind {
 	VM_EXIT_MSR_WRITE,    /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */
 	VM_EXIT_NPF,          /* .npf: nested page fault (EPT violation) */
 	VM_EXIT_APIC_ACCESS,  /* .apic: access to the APIC page that hardware did not virtualize */
-	VM_EXIT_APIC_WRITE,   /* .apic: hardware has stored the value in the register page; act on it */
+	/*
+	 * .apic: hardware has stored the value in the register page; act on it. RIP is past the write. Offset
+	 * 0x80 is the TPR: it has fallen below the threshold of apic_tpr_threshold().
+	 */
+	VM_EXIT_APIC_WRITE,
 	VM_EXIT_APIC_EOI,     /* .apic.vector: hardware did EOI of a vector in the EOI-exit bitmap */
 	VM_EXIT_CR_WRITE,     /* .cr: MOV to CR0/CR4, CLTS, LMSW that touch a bit the host owns */
 	VM_EXIT_XSETBV,       /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */
