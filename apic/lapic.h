@@ -69,7 +69,7 @@ struct lapic_config {
 	uint32_t features; /* LAPIC_HAS_* */
 	uint8_t phys_bits; /* MAXPHYADDR of the guest, for IA32_APIC_BASE's reserved bits */
 	uint64_t tsc_hz;   /* guest TSC */
-	uint64_t timer_hz; /* input of the timer's divider ("bus clock"); both over 0 */
+	uint64_t timer_hz; /* input of the timer's divider ("bus clock"); both 1 MHz to 100 GHz */
 };
 
 enum lapic_timer_mode { LAPIC_ONESHOT, LAPIC_PERIODIC, LAPIC_DEADLINE };
@@ -83,7 +83,7 @@ struct lapic_timer {
 	bool armed;
 	uint8_t divide_shift; /* 0 to 7 */
 	uint32_t initial;
-	uint32_t first; /* counts from `start` to the first expiry */
+	uint64_t first; /* counts from `start` to the first expiry */
 	uint64_t start;
 	uint64_t fired;        /* expiries since `start` that are dealt with */
 	uint64_t tsc_deadline; /* IA32_TSC_DEADLINE, 0 when not armed */
@@ -97,8 +97,8 @@ struct lapic {
 	bool wait_sipi; /* owned by lapic_pull and the resets; hv/core only looks: do not run the CPU */
 	bool lvt_open;                /* SVR[8]: software enabled */
 	uint8_t irr_words, isr_words; /* bit i: word i of the bitmap in the page is not 0 */
-	uint8_t lint;                 /* bit n: LINTn is asserted */
-	uint8_t errors;               /* logged since the last write to ESR */
+	uint8_t lint;   /* LINT_* in lapic_impl.h: levels of the pins, LINT0's remote IRR */
+	uint8_t errors; /* logged since the last write to ESR */
 	bool error_armed;
 	uint32_t lvt_timer; /* as of the last write, for changes that hardware stores by itself */
 	struct lapic_timer timer;
@@ -126,13 +126,13 @@ void lapic_reset_init(struct lapic *l);
 
 /*
  * What the BIOS of a PC leaves on the BSP: software enabled, LINT0 = ExtINT, LINT1 = NMI.
- * MultiProcessor Specification 1.4, 3.6.2.2 (virtual wire mode). Book: dest_changed is implied.
+ * MultiProcessor Specification 1.4, 3.6.2.2 (virtual wire mode). Put lapic_dest into the book after it.
  */
 void lapic_virtual_wire(struct lapic *l);
 
 /*
  * xAPIC MMIO, 32-bit accesses; offset below 4096. A reserved register reads 0, ignores writes and is
- * logged in ESR. Call them only while IA32_APIC_BASE says xAPIC mode (lapic_mode): in the others the
+ * logged in ESR (look at lapic_pending after a read too: logging may interrupt). Call them only while IA32_APIC_BASE says xAPIC mode (lapic_mode): in the others the
  * page is plain memory or nothing, which is hv/core's to decide. SDM vol. 3, 11.4.1
  */
 uint32_t lapic_mmio_read(struct lapic *l, uint32_t offset, uint64_t now_tsc);
@@ -220,12 +220,15 @@ void lapic_eoi_done(struct lapic *l, uint8_t vector, struct lapic_actions *out);
 /*
  * Timer. The deadline is a guest TSC, UINT64_MAX when none is due ever (also: masked, so that no host
  * timer is spent). When it is reached call lapic_timer_expire, which sets IRR, arms the next period and
- * returns true when lapic_pending has changed; missed periods become one interrupt. 11.5.4
+ * returns true when lapic_pending may have changed; missed periods become one interrupt. Calling it
+ * early does nothing. 11.5.4
  */
 static inline uint64_t lapic_timer_deadline(const struct lapic *l)
 {
 	return l->timer.next;
 }
+/* The same as TSC ticks from now, 0 when due, UINT64_MAX never; right even where the TSC wraps. */
+uint64_t lapic_timer_left(const struct lapic *l, uint64_t now_tsc);
 bool lapic_timer_expire(struct lapic *l, uint64_t now_tsc);
 
 /* The guest's TSC was set: it jumped from `before` to `after`. A running count goes on undisturbed. */

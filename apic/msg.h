@@ -5,7 +5,7 @@
 #ifndef APIC_MSG_H
 #define APIC_MSG_H
 
-#include "hv/base/compiler.h"
+#include "hv/base/err.h"
 
 /* Numbered as the delivery-mode field of ICR, LVT, IOAPIC and MSI. SDM vol. 3, figure 11-12 */
 enum apic_delivery {
@@ -35,13 +35,34 @@ struct apic_msg {
 	uint8_t vector;     /* FIXED, LOWEST, STARTUP */
 	bool logical;       /* `dest` is a logical destination */
 	bool level_trigger; /* its EOI goes to the IOAPICs */
-	bool assert;        /* always true but for INIT level de-assert, which nobody acts on */
+	bool assert;        /* false with level_trigger: a de-assertion, which nobody acts on */
 };
 
 /* The destination of an 8-bit sender in the form above. */
 static inline uint32_t apic_dest_from8(uint8_t dest)
 {
 	return dest == 0xff ? APIC_DEST_ALL : dest;
+}
+
+/*
+ * What a device's MSI write asks for; ERR_INVALID when the address is not an APIC's. The redirection
+ * hint makes a fixed message a lowest-priority one. SDM vol. 3, 11.11
+ */
+static inline int apic_msg_from_msi(uint64_t address, uint32_t data, struct apic_msg *out)
+{
+	if (address >> 20 != 0xfee)
+		return ERR_INVALID;
+	*out = (struct apic_msg){
+		.kind = (enum apic_delivery)(data >> 8 & 7),
+		.dest = apic_dest_from8((uint8_t)(address >> 12)),
+		.vector = (uint8_t)data,
+		.logical = address >> 2 & 1,
+		.level_trigger = data >> 15 & 1,
+		.assert = !(data >> 15 & 1) || data >> 14 & 1,
+	};
+	if (out->kind == APIC_FIXED && address >> 3 & 1)
+		out->kind = APIC_LOWEST;
+	return 0;
 }
 
 #endif

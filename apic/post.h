@@ -21,21 +21,36 @@
 
 #include "apic/msg.h"
 #include "hv/base/assert.h"
+#include "hv/base/bits.h"
 
 /*
  * The first 64 bytes are laid out as the posted-interrupt descriptor of SDM vol. 3, 30.6 (table 30-1):
  * hardware may consume `edge` and bit 0 of `notify`, and leaves the rest to software. That is why edge
  * and level requests have a bitmap each: a request carries its own trigger mode, and no pair of
- * posters can mix them up.
+ * posters can mix them up. It is also why what hardware does not take has a notify bit of its own.
  */
 struct ALIGNED(64) apic_post {
 	_Atomic uint64_t edge[4];
-	_Atomic uint64_t notify; /* bit 0: the owner has been told and has not looked yet */
-	_Atomic uint64_t events; /* NMI, INIT, start-up, LINT levels: POST_* in post.c */
+	_Atomic uint64_t notify; /* POST_NOTIFY_*: the owner has been told and has not looked yet */
+	_Atomic uint64_t events; /* POST_*: all that is no vector */
 	uint64_t reserved[2];
 	_Atomic uint64_t level[4];
 	uint64_t pad[4];
 };
+
+#define POST_NOTIFY_EDGE  BIT(0) /* "outstanding notification" of the descriptor */
+#define POST_NOTIFY_OTHER BIT(8)
+
+#define POST_NMI            BIT(0)
+#define POST_SMI            BIT(1)
+#define POST_EXTINT         BIT(2)
+#define POST_ILLEGAL_VECTOR BIT(3)
+#define POST_INIT           BIT(4)
+#define POST_SIPI           BIT(5)
+#define POST_SIPI_SHIFT     8 /* 8 bits of vector */
+#define POST_LINT_ROSE(n)   BIT(16 + (n))
+#define POST_LINT_LEVEL(n)  BIT(18 + (n)) /* stays over a pull */
+#define POST_LINT_LEVELS    (POST_LINT_LEVEL(0) | POST_LINT_LEVEL(1))
 
 ASSERT_SIZE(struct apic_post, 128);
 ASSERT_OFFSET(struct apic_post, notify, 32);
@@ -48,9 +63,10 @@ struct lapic_events {
 	uint8_t sipi_vector;
 	bool nmi;
 	bool smi;
-	bool extint;    /* take the vector from the PIC */
-	bool recheck;   /* IRR changed: look at lapic_pending again */
-	bool eoi_exits; /* TMR changed: with hardware delivery set the EOI-exit bitmap again */
+	bool extint;       /* take the vector from the PIC */
+	bool recheck;      /* IRR changed: look at lapic_pending again */
+	bool eoi_exits;    /* TMR changed: with hardware delivery set the EOI-exit bitmap again */
+	bool dest_changed; /* by INIT: put lapic_dest into the book */
 };
 
 void apic_post_init(struct apic_post *p);
@@ -68,7 +84,7 @@ bool apic_post_lint(struct apic_post *p, unsigned n, bool asserted) MUST_CHECK;
 /* True when a pull would find something. For the owner, before it halts. */
 static inline bool apic_post_pending(struct apic_post *p)
 {
-	return atomic_load_explicit(&p->notify, memory_order_relaxed) & 1;
+	return atomic_load_explicit(&p->notify, memory_order_relaxed) != 0;
 }
 
 #endif
