@@ -5,10 +5,12 @@ HOST_CFLAGS := -std=gnu17 -O1 -g -fsanitize=address,undefined -fno-sanitize-reco
                -fno-omit-frame-pointer -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
 
 HOST_LIB   := $(HOST_OUT)/libportable.a
-HOST_OBJ   := $(PORTABLE_SRC:%.c=$(HOST_OUT)/%.o)
+# Files outside the portable rooms that need no hardware below them.
+HOST_CORE  := boot/config.c boot/coreload.c boot/ranges.c hv/core/alu.c hv/core/emulate.c hv/core/emulate_mem.c hv/core/options.c hv/core/walk.c
+HOST_OBJ   := $(PORTABLE_SRC:%.c=$(HOST_OUT)/%.o) $(HOST_CORE:%.c=$(HOST_OUT)/%.o)
 HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test_*.c))
 # Host-testable files outside the portable folders, linked into the tests that name them below.
-HOST_COMMON := $(HOST_OUT)/tests/host/plat.o
+HOST_COMMON := $(HOST_OUT)/tests/host/plat.o $(HOST_OUT)/tests/host/fake_virt.o
 
 $(HOST_OUT)/%.o: %.c
 	@mkdir -p $(@D)
