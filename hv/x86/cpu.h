@@ -201,6 +201,12 @@ static inline void cpu_irq_window(void)
 	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
+/* Runs the NMI handler behind the IDT; its IRET also ends the blocking that an NMI exit leaves. */
+static inline void cpu_int_nmi(void)
+{
+	__asm__ volatile("int $2" ::: "memory");
+}
+
 static inline uint64_t read_rflags(void)
 {
 	uint64_t v;

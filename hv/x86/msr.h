@@ -3,6 +3,8 @@
 #define HV_X86_MSR_H
 
 // clang-format off
+#include "hv/base/bits.h"
+
 #define MSR_TSC                   0x010u
 #define MSR_APIC_BASE             0x01bu
 #define MSR_FEATURE_CONTROL       0x03au
@@ -38,7 +40,7 @@
 #define MSR_VM_CR                 0xc0010114u
 #define MSR_VM_HSAVE_PA           0xc0010117u
 
-#define APIC_BASE_BSP             (1ull << 8)
+#define APIC_BASE_BSP             BIT(8) /* as in apic/lapic.h */
 #define APIC_BASE_X2APIC          (1ull << 10)
 #define APIC_BASE_ENABLE          (1ull << 11)
 
@@ -89,6 +91,10 @@
 #define RFLAGS_FIXED              (1ull << 1)
 #define RFLAGS_TF                 (1ull << 8)
 #define RFLAGS_IF                 (1ull << 9)
+#define RFLAGS_DF                 (1ull << 10)
+#define RFLAGS_RF                 (1ull << 16)
+#define RFLAGS_VM                 (1ull << 17)
+#define RFLAGS_AC                 (1ull << 18)
 
 /* CPUID leaf 1 */
 #define CPUID1_ECX_VMX            (1u << 5)
