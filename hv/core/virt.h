@@ -10,25 +10,59 @@
 
 /* General registers in the order of instruction encodings; RSP lives in the vendor's control structure. */
 enum virt_gpr {
-	GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
-	GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R9,
+	GPR_R10,
+	GPR_R11,
+	GPR_R12,
+	GPR_R13,
+	GPR_R14,
+	GPR_R15,
 	GPR_COUNT
 };
 
 /* Registers kept in the control structure, reached one at a time because most exits need few. */
 enum virt_reg {
-	REG_RIP, REG_RSP, REG_RFLAGS, REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_DR7, REG_EFER,
+	REG_RIP,
+	REG_RSP,
+	REG_RFLAGS,
+	REG_CR0,
+	REG_CR2,
+	REG_CR3,
+	REG_CR4,
+	REG_DR7,
+	REG_EFER,
 	REG_COUNT
 };
 
-enum virt_seg_id { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_GDTR, SEG_IDTR, SEG_COUNT };
+enum virt_seg_id {
+	SEG_ES,
+	SEG_CS,
+	SEG_SS,
+	SEG_DS,
+	SEG_FS,
+	SEG_GS,
+	SEG_LDTR,
+	SEG_TR,
+	SEG_GDTR,
+	SEG_IDTR,
+	SEG_COUNT
+};
 
 /* SDM vol. 3, 3.4.5: a segment with its hidden part. */
 struct virt_seg {
 	uint16_t selector;
 	uint32_t limit; /* in bytes, granularity applied */
 	uint64_t base;
-	uint8_t type;   /* 4 bits */
+	uint8_t type; /* 4 bits */
 	bool s, present, avl, l, db, g, unusable;
 	uint8_t dpl;
 };
@@ -89,7 +123,10 @@ struct virt_config {
 	void *apic_page;     /* the vCPU's 4 KiB LAPIC register page (host virtual) */
 	bool use_apic_hw;    /* false: software LAPIC even where hardware could help */
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
-	uint64_t cr4_allowed; /* CR4 bits the guest may set; a write that sets another exits (CR_WRITE) */
+	uint64_t
+		cr4_guest; /* CR4 bits the guest may set without an exit; others exit as CR_WRITE */
+	uint64_t
+		cr4_allowed; /* CR4 bits the guest may set; a write that sets another exits (CR_WRITE) */
 };
 
 struct virt_ops {

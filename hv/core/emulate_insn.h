@@ -1,0 +1,40 @@
+/* What the parts of the emulator share: one instruction under way. */
+#ifndef HV_CORE_EMULATE_INSN_H
+#define HV_CORE_EMULATE_INSN_H
+
+#include <Zydis/Zydis.h>
+
+#include "hv/core/walk.h"
+
+struct emu {
+	struct vcpu *v;
+	struct walk_mode mode;
+	bool long_mode; /* 64-bit code segment */
+	uint64_t rip, rflags;
+	struct virt_event fault; /* set when a step fails with ERR_INVALID */
+	uint64_t fault_address;
+	uint8_t bytes[15];
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* All return 0, or ERR_INVALID with e->fault set. */
+int emu_fetch(struct emu *e) MUST_CHECK;
+int emu_read_mem(struct emu *e, gva_t gva, void *buf, unsigned size) MUST_CHECK;
+int emu_write_mem(struct emu *e, gva_t gva, const void *buf, unsigned size) MUST_CHECK;
+/* Could this write go through? Does its page walk, but stores nothing. */
+int emu_probe_write(struct emu *e, gva_t gva, unsigned size) MUST_CHECK;
+/* Segment base plus offset after the segment's checks. SDM vol. 3, 5.3 */
+int emu_linear(struct emu *e, ZydisRegister segment, uint64_t offset, unsigned size, bool write,
+	       gva_t *gva) MUST_CHECK;
+
+uint64_t emu_reg_read(struct emu *e, ZydisRegister reg);
+void emu_reg_write(struct emu *e, ZydisRegister reg, uint64_t value);
+
+int emu_operand_read(struct emu *e, const ZydisDecodedOperand *op, uint64_t *value) MUST_CHECK;
+int emu_operand_write(struct emu *e, const ZydisDecodedOperand *op, uint64_t value) MUST_CHECK;
+/* Linear address of a memory operand. */
+int emu_operand_address(struct emu *e, const ZydisDecodedOperand *op, bool write,
+			gva_t *gva) MUST_CHECK;
+
+#endif

@@ -1,0 +1,358 @@
+/* What is done about each reason for which a vCPU leaves the guest, and the loop around it. */
+#include "hv/base/log.h"
+#include "hv/core/cpu_policy.h"
+#include "hv/core/devices.h"
+#include "hv/core/emulate.h"
+#include "hv/core/intr.h"
+#include "hv/core/kvm_pv.h"
+#include "hv/core/memory.h"
+#include "hv/core/vcpu.h"
+#include "hv/core/walk.h"
+#include "hv/x86/cpu.h"
+
+void vcpu_inject(struct vcpu *v, uint8_t vector, uint32_t code)
+{
+	bool has_code = vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) ||
+			vector == VECTOR_AC;
+	struct virt_event event = {EVENT_EXCEPTION, vector, has_code, code};
+
+	v->vm->ops->inject(&v->virt, &event);
+}
+
+static void skip(struct vcpu *v, const struct vm_exit *exit)
+{
+	v->vm->ops->skip(&v->virt, exit->insn_len);
+}
+
+static void on_none(struct vcpu *v, const struct vm_exit *exit)
+{
+}
+
+static void on_interrupt(struct vcpu *v, const struct vm_exit *exit)
+{
+	cpu_irq_window();
+	v->recheck = true;
+}
+
+static void on_host_nmi(struct vcpu *v, const struct vm_exit *exit)
+{
+	/* The exit took the NMI; the handler behind the IDT runs by the instruction, and IRET unblocks NMIs. */
+	cpu_int_nmi();
+}
+
+static void on_recheck(struct vcpu *v, const struct vm_exit *exit)
+{
+	v->recheck = true;
+}
+
+static void on_cpuid(struct vcpu *v, const struct vm_exit *exit)
+{
+	uint64_t *gpr = v->virt.gpr;
+	struct cpuid_regs r = cpu_policy_cpuid(v, (uint32_t)gpr[GPR_RAX], (uint32_t)gpr[GPR_RCX]);
+
+	gpr[GPR_RAX] = r.eax;
+	gpr[GPR_RBX] = r.ebx;
+	gpr[GPR_RCX] = r.ecx;
+	gpr[GPR_RDX] = r.edx;
+	skip(v, exit);
+}
+
+static void on_hlt(struct vcpu *v, const struct vm_exit *exit)
+{
+	skip(v, exit);
+	v->state = VCPU_HALTED;
+	v->recheck = true;
+}
+
+static void on_io(struct vcpu *v, const struct vm_exit *exit)
+{
+	uint64_t *rax = &v->virt.gpr[GPR_RAX];
+	unsigned size = exit->io.size;
+
+	if (exit->io.string) {
+		emulate(v);
+		return;
+	}
+	if (exit->io.in) {
+		uint32_t value = devices_io_read(v, exit->io.port, size);
+
+		*rax = size == 4 ? value : (*rax & ~BITS(size * 8 - 1, 0)) | value;
+	} else {
+		devices_io_write(v, exit->io.port, size, (uint32_t)*rax);
+	}
+	skip(v, exit);
+}
+
+static void on_msr_read(struct vcpu *v, const struct vm_exit *exit)
+{
+	uint64_t value;
+
+	if (vcpu_msr_read(v, (uint32_t)v->virt.gpr[GPR_RCX], &value)) {
+		vcpu_inject(v, VECTOR_GP, 0);
+		return;
+	}
+	v->virt.gpr[GPR_RAX] = (uint32_t)value;
+	v->virt.gpr[GPR_RDX] = value >> 32;
+	skip(v, exit);
+}
+
+static uint64_t edx_eax(const struct vcpu *v)
+{
+	return v->virt.gpr[GPR_RDX] << 32 | (uint32_t)v->virt.gpr[GPR_RAX];
+}
+
+static void on_msr_write(struct vcpu *v, const struct vm_exit *exit)
+{
+	if (vcpu_msr_write(v, (uint32_t)v->virt.gpr[GPR_RCX], edx_eax(v)))
+		vcpu_inject(v, VECTOR_GP, 0);
+	else
+		skip(v, exit);
+}
+
+/* A page table or an event's stack lies in a hole: the walk in software finds the fault to raise. */
+static void fault_in_hole(struct vcpu *v, const struct vm_exit *exit)
+{
+	struct walk_mode mode;
+	struct virt_event fault;
+	gpa_t gpa;
+	enum walk_access access = exit->npf.fetch   ? WALK_FETCH
+				  : exit->npf.write ? WALK_WRITE
+						    : WALK_READ;
+
+	walk_mode_read(v, &mode);
+	if (exit->npf.gla_valid && walk(v, &mode, exit->npf.gla, access, &gpa, &fault)) {
+		v->virt.cr2 = exit->npf.gla;
+		v->vm->ops->inject(&v->virt, &fault);
+		return;
+	}
+	log_info(LOG_GUEST,
+		 "vCPU %u needs memory at %#llx, where there is none, to deliver an event: it "
+		 "shuts down",
+		 v->index, (unsigned long long)exit->npf.gpa);
+	vm_stop(v->vm, VM_RESET);
+}
+
+static void on_npf(struct vcpu *v, const struct vm_exit *exit)
+{
+	gpa_t gpa = exit->npf.gpa;
+
+	if (memory_is_ram(v->vm, gpa)) {
+		if (memory_populate(v->vm, gpa))
+			vm_fail(v->vm,
+				"this node has no RAM left to back guest address %#llx; give the "
+				"guest less "
+				"memory (mem=) or the node more",
+				(unsigned long long)gpa);
+		v->pages_backed++;
+		return;
+	}
+	v->mmio++;
+	if (exit->npf.table_walk || exit->npf.delivery)
+		fault_in_hole(v, exit);
+	else if (exit->npf.fetch) /* what is read there is all ones, and FF FF is no instruction */
+		vcpu_inject(v, VECTOR_UD, 0);
+	else
+		emulate(v);
+}
+
+static void on_apic_access(struct vcpu *v, const struct vm_exit *exit)
+{
+	if (exit->apic.fetch)
+		vcpu_inject(v, VECTOR_UD, 0);
+	else
+		emulate(v);
+}
+
+static void on_apic_write(struct vcpu *v, const struct vm_exit *exit)
+{
+	struct lapic_actions actions;
+
+	lapic_write_done(intr_lapic(v), exit->apic.offset, vm_guest_tsc(v->vm), &actions);
+	intr_apply(v, &actions);
+}
+
+static void on_apic_eoi(struct vcpu *v, const struct vm_exit *exit)
+{
+	struct lapic_actions actions;
+
+	lapic_eoi_done(intr_lapic(v), exit->apic.vector, &actions);
+	intr_apply(v, &actions);
+}
+
+/* SDM vol. 3, 2.5 and 4.1.2: the combinations that MOV to CR0 and CR4 refuse. */
+static bool cr_valid(struct vcpu *v, uint8_t cr, uint64_t value)
+{
+	const struct virt_ops *ops = v->vm->ops;
+	uint64_t efer = ops->reg_get(&v->virt, REG_EFER);
+	uint64_t cr4 = ops->reg_get(&v->virt, REG_CR4);
+
+	if (cr == 0) {
+		if (value >> 32 || (value & CR0_PG && !(value & CR0_PE)) ||
+		    (value & CR0_NW && !(value & CR0_CD)))
+			return false;
+		return !(value & CR0_PG && efer & EFER_LME && !(cr4 & CR4_PAE));
+	}
+	if (value & ~cpu_policy_cr4_allowed())
+		return false;
+	if (efer & EFER_LMA)
+		return value & CR4_PAE;
+	return !(value & CR4_PCIDE);
+}
+
+static void on_cr_write(struct vcpu *v, const struct vm_exit *exit)
+{
+	if (!cr_valid(v, exit->cr.cr, exit->cr.value)) {
+		vcpu_inject(v, VECTOR_GP, 0);
+		return;
+	}
+	v->vm->ops->reg_set(&v->virt, exit->cr.cr == 0 ? REG_CR0 : REG_CR4, exit->cr.value);
+	skip(v, exit);
+}
+
+/* SDM vol. 1, 13.3: which sets of state components XCR0 may name. */
+static bool xcr0_valid(uint64_t value)
+{
+	const uint64_t avx = BIT(2), sse = BIT(1), avx512 = BITS(7, 5);
+
+	if (!(value & 1) || value & ~cpu_policy_xcr0_allowed())
+		return false;
+	if (value & avx && !(value & sse))
+		return false;
+	return !(value & avx512) || ((value & avx512) == avx512 && value & avx);
+}
+
+static void on_xsetbv(struct vcpu *v, const struct vm_exit *exit)
+{
+	uint64_t value = edx_eax(v);
+
+	if ((uint32_t)v->virt.gpr[GPR_RCX] != 0 || !xcr0_valid(value)) {
+		vcpu_inject(v, VECTOR_GP, 0);
+		return;
+	}
+	/* The hypervisor has no extended state of its own, so the guest's XCR0 stays loaded. */
+	xsetbv(0, value);
+	skip(v, exit);
+}
+
+static void on_hypercall(struct vcpu *v, const struct vm_exit *exit)
+{
+	kvm_pv_hypercall(v);
+	skip(v, exit);
+}
+
+static void on_undefined(struct vcpu *v, const struct vm_exit *exit)
+{
+	vcpu_inject(v, VECTOR_UD, 0);
+}
+
+static void on_irq_window(struct vcpu *v, const struct vm_exit *exit)
+{
+	v->irq_window = false;
+	v->vm->ops->irq_window(&v->virt, false);
+	v->recheck = true;
+}
+
+static void on_nmi_window(struct vcpu *v, const struct vm_exit *exit)
+{
+	v->nmi_window = false;
+	v->vm->ops->nmi_window(&v->virt, false);
+	v->recheck = true;
+}
+
+static void on_triple_fault(struct vcpu *v, const struct vm_exit *exit)
+{
+	log_info(LOG_GUEST, "triple fault on vCPU %u at %#llx: the machine resets", v->index,
+		 (unsigned long long)v->vm->ops->reg_get(&v->virt, REG_RIP));
+	vm_stop(v->vm, VM_RESET);
+}
+
+static void on_task_switch(struct vcpu *v, const struct vm_exit *exit)
+{
+	vm_fail(v->vm, "vCPU %u: %s", v->index, exit->detail);
+}
+
+static void on_broken(struct vcpu *v, const struct vm_exit *exit)
+{
+	v->vm->ops->dump(&v->virt);
+	vm_fail(v->vm, "vCPU %u can't go on: %s", v->index, exit->detail);
+}
+
+static void on_exception(struct vcpu *v, const struct vm_exit *exit)
+{
+	v->vm->ops->dump(&v->virt);
+	vm_fail(v->vm, "vCPU %u: exception %u was intercepted, and nobody asked for it", v->index,
+		exit->exception.vector);
+}
+
+// clang-format off
+const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
+	[VM_EXIT_NONE]         = on_none,
+	[VM_EXIT_INTERRUPT]    = on_interrupt,
+	[VM_EXIT_HOST_NMI]     = on_host_nmi,
+	[VM_EXIT_TIMER]        = on_recheck,
+	[VM_EXIT_CPUID]        = on_cpuid,
+	[VM_EXIT_HLT]          = on_hlt,
+	[VM_EXIT_PAUSE]        = on_none,
+	[VM_EXIT_IO]           = on_io,
+	[VM_EXIT_MSR_READ]     = on_msr_read,
+	[VM_EXIT_MSR_WRITE]    = on_msr_write,
+	[VM_EXIT_NPF]          = on_npf,
+	[VM_EXIT_APIC_ACCESS]  = on_apic_access,
+	[VM_EXIT_APIC_WRITE]   = on_apic_write,
+	[VM_EXIT_APIC_EOI]     = on_apic_eoi,
+	[VM_EXIT_CR_WRITE]     = on_cr_write,
+	[VM_EXIT_XSETBV]       = on_xsetbv,
+	[VM_EXIT_HYPERCALL]    = on_hypercall,
+	[VM_EXIT_UNDEFINED]    = on_undefined,
+	[VM_EXIT_CACHE]        = skip,
+	[VM_EXIT_IRQ_WINDOW]   = on_irq_window,
+	[VM_EXIT_NMI_WINDOW]   = on_nmi_window,
+	[VM_EXIT_EXCEPTION]    = on_exception,
+	[VM_EXIT_TASK_SWITCH]  = on_task_switch,
+	[VM_EXIT_TRIPLE_FAULT] = on_triple_fault,
+	[VM_EXIT_INIT]         = on_none,
+	[VM_EXIT_ENTRY_FAILED] = on_broken,
+	[VM_EXIT_UNKNOWN]      = on_broken,
+};
+
+const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
+	[VM_EXIT_NONE]         = "none",         [VM_EXIT_INTERRUPT]    = "interrupt",
+	[VM_EXIT_HOST_NMI]     = "host NMI",     [VM_EXIT_TIMER]        = "time slice",
+	[VM_EXIT_CPUID]        = "CPUID",        [VM_EXIT_HLT]          = "HLT",
+	[VM_EXIT_PAUSE]        = "PAUSE",        [VM_EXIT_IO]           = "port I/O",
+	[VM_EXIT_MSR_READ]     = "RDMSR",        [VM_EXIT_MSR_WRITE]    = "WRMSR",
+	[VM_EXIT_NPF]          = "EPT violation", [VM_EXIT_APIC_ACCESS] = "APIC access",
+	[VM_EXIT_APIC_WRITE]   = "APIC write",   [VM_EXIT_APIC_EOI]     = "APIC EOI",
+	[VM_EXIT_CR_WRITE]     = "CR write",     [VM_EXIT_XSETBV]       = "XSETBV",
+	[VM_EXIT_HYPERCALL]    = "hypercall",    [VM_EXIT_UNDEFINED]    = "hidden instruction",
+	[VM_EXIT_CACHE]        = "WBINVD",       [VM_EXIT_IRQ_WINDOW]   = "interrupt window",
+	[VM_EXIT_NMI_WINDOW]   = "NMI window",   [VM_EXIT_EXCEPTION]    = "exception",
+	[VM_EXIT_TASK_SWITCH]  = "task switch",  [VM_EXIT_TRIPLE_FAULT] = "triple fault",
+	[VM_EXIT_INIT]         = "INIT",         [VM_EXIT_ENTRY_FAILED] = "failed entry",
+	[VM_EXIT_UNKNOWN]      = "unknown",
+};
+// clang-format on
+
+/*
+ * A kick that comes after the look at `post` is an interrupt that waits: interrupts are off here, so it
+ * ends the entry or the idle at once.
+ */
+void vcpu_run(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	struct vm_exit exit;
+
+	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
+		if (v->recheck || apic_post_pending(&v->post))
+			intr_service(v);
+		if (UNLIKELY(v->state != VCPU_RUNNING)) {
+			cpu_idle();
+			v->recheck = true;
+			continue;
+		}
+		vm->ops->run(&v->virt, 0, &exit);
+		v->vid_stale = v->use_vid;
+		v->exits[exit.kind]++;
+		vcpu_exit_handlers[exit.kind](v, &exit);
+	}
+}

@@ -1,0 +1,263 @@
+#include "hv/core/intr.h"
+#include "guest/layout.h"
+#include "hv/base/log.h"
+#include "hv/core/devices.h"
+#include "hv/core/vcpu.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/irq.h"
+#include "hv/x86/lapic.h"
+#include "hv/x86/tsc.h"
+
+/* The host timer has fired, so it is armed no more; the exit it caused leads to intr_service. */
+static void timer_fired(void)
+{
+	struct vcpu *v = pcpu_this()->vcpu;
+
+	if (v)
+		v->armed_deadline = 0;
+}
+
+/* The interrupt itself is the message: it ends the guest's stay or the CPU's sleep. */
+static void kicked(void)
+{
+}
+
+void intr_setup(void)
+{
+	irq_handler_set(IRQ_TIMER, timer_fired);
+	irq_handler_set(IRQ_KICK, kicked);
+}
+
+void intr_kick(struct vcpu *target)
+{
+	if (target->pcpu == pcpu_this())
+		target->recheck = true;
+	else if (target->pcpu)
+		hostapic_ipi(target->pcpu->apic_id, IRQ_KICK);
+}
+
+void intr_kick_all(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->cpu_count; i++)
+		intr_kick(&vm->vcpus[i]);
+}
+
+void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src)
+{
+	struct cpuset targets;
+	unsigned cpu;
+
+	apic_match(&vm->book, msg, src, &targets);
+	cpuset_for_each(cpu, &targets)
+	{
+		if (cpu < vm->cpu_count && apic_post_msg(&vm->vcpus[cpu].post, msg))
+			intr_kick(&vm->vcpus[cpu]);
+	}
+}
+
+void intr_unhalt(struct vcpu *target)
+{
+	atomic_store(&target->pv_unhalt, true);
+	intr_kick(target);
+}
+
+struct lapic *intr_lapic(struct vcpu *v)
+{
+	if (v->vid_stale) {
+		v->vid_stale = false;
+		lapic_sync_hw(&v->lapic);
+	}
+	return &v->lapic;
+}
+
+static void set_mode(struct vcpu *v)
+{
+	enum apic_mode mode = lapic_mode(&v->lapic);
+
+	/* Hardware knows one place for the page; a guest that moves it gets the software LAPIC. */
+	if (mode == APIC_XAPIC && lapic_gpa(&v->lapic) != LAYOUT_LAPIC)
+		mode = APIC_OFF;
+	if (v->apic_hw)
+		v->vm->ops->apic_mode(&v->virt, mode != APIC_OFF, mode == APIC_X2APIC);
+}
+
+void intr_apply(struct vcpu *v, const struct lapic_actions *a)
+{
+	if (a->dest_changed) {
+		struct apic_dest dest;
+
+		lapic_dest(&v->lapic, &dest);
+		apic_book_update(&v->vm->book, v->index, &dest);
+	}
+	if (a->mode_changed)
+		set_mode(v);
+	if (a->timer_changed || a->recheck)
+		v->recheck = true;
+	if (a->eoi_level)
+		devices_eoi(v->vm, a->eoi_vector);
+	if (a->send_ipi)
+		intr_route(v->vm, &a->ipi, v->index);
+}
+
+/* INIT and SIPI. SDM vol. 3, 9.4 and table 10-1 */
+static void restart_events(struct vcpu *v, const struct lapic_events *ev)
+{
+	if (ev->init && v->lapic.config.bsp) {
+		log_info(LOG_GUEST, "the guest sent INIT to its boot CPU: the machine resets");
+		vm_stop(v->vm, VM_RESET);
+		return;
+	}
+	if (ev->init) {
+		v->state = VCPU_WAIT_SIPI;
+		v->nmi_pending = v->extint = false;
+	}
+	if (ev->sipi) {
+		v->vm->ops->vcpu_startup(&v->virt, ev->sipi_vector);
+		v->irq_window = v->nmi_window = false;
+		v->state = VCPU_RUNNING;
+		log_info(LOG_GUEST, "vCPU %u starts at %#x", v->index, ev->sipi_vector << 12);
+	}
+}
+
+static void take_posted(struct vcpu *v)
+{
+	struct lapic *l = intr_lapic(v);
+	struct lapic_events ev;
+
+	lapic_pull(l, &v->post, &ev);
+	if (ev.dest_changed)
+		intr_apply(v, &(struct lapic_actions){.dest_changed = true});
+	if (ev.init || ev.sipi)
+		restart_events(v, &ev);
+	v->nmi_pending |= ev.nmi;
+	v->extint |= ev.extint;
+	if (ev.smi)
+		log_warn(LOG_GUEST, "vCPU %u got an SMI, which this machine does not have; ignored",
+			 v->index);
+	if (ev.eoi_exits && v->use_vid) {
+		uint64_t bitmap[4];
+
+		lapic_eoi_exits(l, bitmap);
+		v->vm->ops->apic_eoi_exits(&v->virt, bitmap);
+	}
+}
+
+static void run_timers(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	uint64_t guest = vm_guest_tsc(vm), next;
+
+	if (guest >= lapic_timer_deadline(&v->lapic))
+		lapic_timer_expire(intr_lapic(v), guest);
+	next = lapic_timer_deadline(&v->lapic);
+	if (v->index == 0) {
+		uint64_t ns = devices_tick(vm);
+		uint64_t dev = ns == UINT64_MAX ? ns : ns_to_tsc(ns);
+
+		next = MIN(next, dev);
+	}
+	if (next == UINT64_MAX) {
+		if (v->armed_deadline)
+			hostapic_timer_stop();
+		v->armed_deadline = 0;
+		return;
+	}
+	next += vm->tsc_base;
+	if (next != v->armed_deadline) {
+		v->armed_deadline = next;
+		hostapic_timer_arm(next);
+	}
+}
+
+/* The PIC's vector comes next: its INTR is up on an open LINT0, or an ExtINT message came. */
+static bool extint_waits(struct vcpu *v)
+{
+	const struct lapic *l = &v->lapic;
+
+	return v->extint || (l->lint & 1 && lapic_extint_accepted(l));
+}
+
+/* HLT ends with an NMI, a deliverable interrupt, or a kick from KVM's hypercall. */
+static void wake(struct vcpu *v, bool irq)
+{
+	if (v->nmi_pending || (irq && v->vm->ops->irq_ready(&v->virt)) ||
+	    atomic_exchange(&v->pv_unhalt, false))
+		v->state = VCPU_RUNNING;
+}
+
+static void ask_windows(struct vcpu *v, bool irq, bool nmi)
+{
+	if (irq != v->irq_window) {
+		v->irq_window = irq;
+		v->vm->ops->irq_window(&v->virt, irq);
+	}
+	if (nmi != v->nmi_window) {
+		v->nmi_window = nmi;
+		v->vm->ops->nmi_window(&v->virt, nmi);
+	}
+}
+
+/* The vector that comes next, taken from the LAPIC or the PIC; false when the PIC had nothing. */
+static bool take_vector(struct vcpu *v, int pending, uint8_t *vector)
+{
+	if (extint_waits(v)) {
+		v->extint = false;
+		return devices_int_ack(v->vm, vector);
+	}
+	*vector = (uint8_t)pending;
+	lapic_accept(intr_lapic(v), *vector);
+	return true;
+}
+
+static void inject_interrupt(struct vcpu *v, int pending)
+{
+	uint8_t vector;
+
+	if (!take_vector(v, pending, &vector))
+		return;
+
+	struct virt_event event = {EVENT_INTERRUPT, vector, false, 0};
+
+	v->vm->ops->inject(&v->virt, &event);
+	v->injected++;
+}
+
+/* With virtual-interrupt delivery hardware injects from the LAPIC page; only NMI and ExtINT are ours. */
+static void deliver(struct vcpu *v)
+{
+	const struct virt_ops *ops = v->vm->ops;
+	struct lapic *l = intr_lapic(v);
+	int pending = lapic_pending(l);
+	bool irq = extint_waits(v) || (pending >= 0 && !v->use_vid), nmi = v->nmi_pending;
+
+	if (v->state == VCPU_HALTED)
+		wake(v, irq || pending >= 0);
+	if (v->state != VCPU_RUNNING)
+		return;
+	if (!ops->event_pending(&v->virt)) {
+		if (nmi && ops->nmi_ready(&v->virt)) {
+			struct virt_event event = {EVENT_NMI, 2, false, 0};
+
+			ops->inject(&v->virt, &event);
+			v->nmi_pending = nmi = false;
+		} else if (irq && ops->irq_ready(&v->virt)) {
+			inject_interrupt(v, pending);
+			pending = lapic_pending(l);
+			irq = extint_waits(v) || (pending >= 0 && !v->use_vid);
+		}
+	}
+	ask_windows(v, irq, nmi);
+	if (v->use_vid)
+		ops->apic_pending(&v->virt, lapic_highest_irr(l), lapic_highest_isr(l));
+	else if (v->apic_hw)
+		ops->apic_tpr_threshold(&v->virt, lapic_tpr_threshold(l));
+}
+
+void intr_service(struct vcpu *v)
+{
+	v->recheck = false;
+	if (apic_post_pending(&v->post))
+		take_posted(v);
+	run_timers(v);
+	deliver(v);
+}

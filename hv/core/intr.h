@@ -1,0 +1,35 @@
+/*
+ * Interrupts between vCPUs, devices and the hardware: routing of APIC messages, kicks, timers, and what
+ * is injected at the next entry.
+ */
+#ifndef HV_CORE_INTR_H
+#define HV_CORE_INTR_H
+
+#include "hv/core/vm.h"
+
+/* The host vectors this uses; once per node. */
+void intr_setup(void);
+
+/* Brings the target's CPU out of the guest (or out of idle) to look at its events. Any CPU. */
+void intr_kick(struct vcpu *target);
+void intr_kick_all(struct vm *vm);
+
+/* Sends the message to every vCPU it is for. `src` is a vCPU index or APIC_NO_CPU. */
+void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src);
+
+/* Ends the target's HLT, or its next one (KVM's KICK_CPU). */
+void intr_unhalt(struct vcpu *target);
+
+/* The LAPIC of the calling vCPU, brought up to date with what hardware did to its page. */
+struct lapic *intr_lapic(struct vcpu *v);
+
+/* Carries out what a LAPIC access of the calling vCPU asked for. */
+void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
+
+/*
+ * The calling vCPU's look at the world before it enters the guest: posted messages, timers, device
+ * time on vCPU 0, then injection. Interrupts are off and stay off until the entry or the idle.
+ */
+void intr_service(struct vcpu *v);
+
+#endif

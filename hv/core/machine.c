@@ -1,0 +1,414 @@
+#include "hv/core/machine.h"
+#include "guest/firmware.h"
+#include "guest/load.h"
+#include "hv/base/fmt.h"
+#include "hv/base/log.h"
+#include "hv/base/string.h"
+#include "hv/core/cpu_policy.h"
+#include "hv/core/devices.h"
+#include "hv/core/intr.h"
+#include "hv/core/memory.h"
+#include "hv/core/vcpu.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/pmem.h"
+#include "hv/x86/tsc.h"
+
+/* What the node keeps for itself: nested page tables, control structures, the log, the stacks. */
+#define NODE_RESERVE    MIB(16)
+#define MEM_DEFAULT_MAX GIB(16)
+#define MAX_FILES       16
+
+static struct vm vm;
+static struct machine_config config;
+static const struct boot_file *guest, *initrd;
+
+/* The CPUs of the machine meet here before and after each life. */
+static struct {
+	_Atomic unsigned arrived, round;
+} gate;
+
+static void meet(void)
+{
+	unsigned round = atomic_load(&gate.round);
+
+	if (atomic_fetch_add(&gate.arrived, 1) + 1 == vm.cpu_count) {
+		atomic_store(&gate.arrived, 0);
+		atomic_store(&gate.round, round + 1);
+		return;
+	}
+	while (atomic_load(&gate.round) == round)
+		cpu_pause();
+}
+
+void vm_stop(struct vm *m, enum vm_stop how)
+{
+	unsigned running = VM_RUNNING;
+
+	if (atomic_compare_exchange_strong(&m->stop, &running, how))
+		intr_kick_all(m);
+}
+
+void vm_fail(struct vm *m, const char *fmt, ...)
+{
+	bool first;
+	va_list ap;
+
+	spin_lock(&m->stop_lock);
+	first = atomic_load(&m->stop) == VM_RUNNING && !m->stop_why.text[0];
+	if (first) {
+		va_start(ap, fmt);
+		fmt_vprint(m->stop_why.text, sizeof(m->stop_why.text), fmt, ap);
+		va_end(ap);
+	}
+	spin_unlock(&m->stop_lock);
+	if (first)
+		vm_stop(m, VM_FAILED);
+}
+
+uint64_t vm_guest_tsc(const struct vm *m)
+{
+	return rdtsc() - m->tsc_base;
+}
+
+uint64_t vm_now_ns(const struct vm *m)
+{
+	return tsc_to_ns(vm_guest_tsc(m));
+}
+
+static const struct boot_file *find_file(const char *name)
+{
+	for (unsigned i = 0; i < config.file_count; i++)
+		if (!strcmp(config.files[i].name, name))
+			return &config.files[i];
+	return NULL;
+}
+
+static int choose_files(struct why *why)
+{
+	const struct options *o = config.options;
+
+	if (!config.file_count)
+		return why_set(why, ERR_NOTFOUND,
+			       "no guest image came with the boot; give a kernel (bzImage or "
+			       "Multiboot ELF) as "
+			       "the first boot file, and its initrd as the second");
+	guest = o->guest[0] ? find_file(o->guest) : &config.files[0];
+	if (!guest)
+		return why_set(why, ERR_NOTFOUND,
+			       "guest image '%s' is not among the %u boot files; the first is '%s'",
+			       o->guest, config.file_count, config.files[0].name);
+	initrd = o->initrd[0] ? find_file(o->initrd) : NULL;
+	if (o->initrd[0] && !initrd)
+		return why_set(why, ERR_NOTFOUND, "initrd '%s' is not among the %u boot files",
+			       o->initrd, config.file_count);
+	if (image_identify(guest->data, guest->size) == IMAGE_UNKNOWN)
+		return why_set(why, ERR_INVALID,
+			       "guest image '%s' (%zu bytes) is neither a Linux bzImage nor a "
+			       "Multiboot image; "
+			       "it may be damaged or the wrong file",
+			       guest->name, guest->size);
+	return 0;
+}
+
+static int choose_memory(struct why *why)
+{
+	uint64_t free = pmem_free_bytes(), bytes = config.options->mem;
+	/* The frame table takes 8 bytes per 4 KiB page, nested page tables about as much. */
+	uint64_t most =
+		free > NODE_RESERVE ? (free - NODE_RESERVE) / (PAGE_SIZE + 16) * PAGE_SIZE : 0;
+
+	most = align_down(most, MIB(2));
+	if (!bytes)
+		bytes = MIN(most, MEM_DEFAULT_MAX);
+	bytes = align_down(bytes, MIB(2));
+	if (bytes > most || bytes < MIB(2))
+		return why_set(why, ERR_NOMEM,
+			       "too little RAM: the guest is to have %llu MiB and this node can "
+			       "give %llu of its "
+			       "%llu MiB; ask for less (mem=) or add RAM",
+			       (unsigned long long)(config.options->mem >> 20),
+			       (unsigned long long)(most >> 20),
+			       (unsigned long long)(pmem_total_bytes() >> 20));
+	return memory_init(&vm, bytes, why);
+}
+
+int machine_create(const struct machine_config *c, unsigned cpu_count, struct why *why)
+{
+	int err;
+
+	config = *c;
+	vm.ops = c->ops;
+	vm.options = c->options;
+	vm.wall_start = c->wall_clock;
+	vm.tsc_base = rdtsc();
+	vm.cpu_count = MIN(cpu_count, (unsigned)VM_MAX_CPUS);
+	if (c->options->cpus)
+		vm.cpu_count = MIN(vm.cpu_count, (unsigned)c->options->cpus);
+	for (unsigned i = 0; i < vm.cpu_count; i++)
+		vm.apic_ids[i] = i;
+	vm.ops->features(&vm.features);
+	if (!c->options->large_pages)
+		vm.features.large_pages = false;
+	cpu_policy_init();
+	apic_book_init(&vm.book);
+	intr_setup();
+	err = choose_files(why);
+	if (!err)
+		err = choose_memory(why);
+	if (err)
+		return err;
+	vm.npt = vm.ops->npt_create(why);
+	if (!vm.npt)
+		return ERR_NOMEM;
+	memory_attach(&vm);
+	if (vm.features.apic_access_page && c->options->apic_hw == APIC_HW_AUTO)
+		err = vm.ops->npt_map_apic(vm.npt, LAYOUT_LAPIC);
+	if (err)
+		return why_set(why, err, "no RAM for the guest's APIC page (%s)", err_name(err));
+	log_info(LOG_GUEST, "the guest has %u CPUs and %llu MiB; image '%s', %zu KiB", vm.cpu_count,
+		 (unsigned long long)(vm.ram_bytes >> 20), guest->name, guest->size >> 10);
+	return 0;
+}
+
+/* SDM vol. 3, table 10-1 gives the rest; these are what the boot protocols want on top. */
+static void set_entry_state(struct vcpu *v, const struct load_result *r)
+{
+	const struct virt_ops *ops = v->vm->ops;
+	struct virt_seg code = {.selector = r->cs,
+				.limit = UINT32_MAX,
+				.type = 0xb,
+				.s = true,
+				.present = true,
+				.db = true,
+				.g = true};
+	struct virt_seg data = code;
+	struct virt_seg gdt = {.base = r->gdt, .limit = r->gdt_limit};
+	uint64_t *gpr = v->virt.gpr;
+
+	data.selector = r->ds;
+	data.type = 3;
+	ops->seg_set(&v->virt, SEG_CS, &code);
+	for (enum virt_seg_id id = SEG_ES; id <= SEG_GS; id++)
+		if (id != SEG_CS)
+			ops->seg_set(&v->virt, id, &data);
+	ops->seg_set(&v->virt, SEG_GDTR, &gdt);
+	ops->reg_set(&v->virt, REG_CR0, CR0_PE | CR0_ET | CR0_NE);
+	ops->reg_set(&v->virt, REG_RFLAGS, RFLAGS_FIXED);
+	ops->reg_set(&v->virt, REG_RIP, r->entry);
+	ops->reg_set(&v->virt, REG_RSP, r->esp);
+	gpr[GPR_RAX] = r->eax;
+	gpr[GPR_RBX] = r->ebx;
+	gpr[GPR_RCX] = r->ecx;
+	gpr[GPR_RDX] = r->edx;
+	gpr[GPR_RSI] = r->esi;
+	gpr[GPR_RDI] = r->edi;
+	gpr[GPR_RBP] = r->ebp;
+}
+
+/* The files that go with the guest: the initrd named, or all but the guest itself. */
+static unsigned companions(struct load_file *out)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config.file_count && n < MAX_FILES; i++) {
+		const struct boot_file *f = &config.files[i];
+
+		if (initrd ? f == initrd : f != guest)
+			out[n++] = (struct load_file){f->data, f->size, f->args};
+	}
+	return n;
+}
+
+static int load_guest(struct why *why)
+{
+	struct pc_config pc = vm.pc.config;
+	struct load_file files[MAX_FILES];
+	struct firmware firmware;
+	struct load_result result;
+	int err = firmware_build(&pc, &firmware, why);
+
+	if (err)
+		return err;
+
+	const char *cmdline = config.options->append[0] ? config.options->append : guest->args;
+	struct load_request request = {
+		.image = guest->data,
+		.size = guest->size,
+		.cmdline = cmdline,
+		.files = files,
+		.file_count = companions(files),
+		.ram_bytes = vm.ram_bytes,
+		.rsdp = firmware.rsdp,
+	};
+
+	err = load_image(&request, &result, why);
+	if (err)
+		return err;
+	log_info(LOG_GUEST, "booting %s '%s' at %#llx: %s", image_kind_name(result.kind),
+		 guest->name, (unsigned long long)result.entry,
+		 cmdline && cmdline[0] ? cmdline : "(no command line)");
+	set_entry_state(&vm.vcpus[0], &result);
+	return 0;
+}
+
+/* A LAPIC as after power on; the boot CPU's as a BIOS leaves it. */
+static void reset_vcpu(struct vcpu *v)
+{
+	struct lapic_config lapic = {
+		.apic_id = vm.apic_ids[v->index],
+		.bsp = v->index == 0,
+		.features = LAPIC_HAS_X2APIC | LAPIC_HAS_TSC_DEADLINE,
+		.phys_bits = (uint8_t)(cpu_policy_cpuid(v, 0x80000008, 0).eax & 0xff),
+		.tsc_hz = tsc_hz(),
+		.timer_hz = tsc_hz(),
+	};
+	struct lapic_actions actions = {.dest_changed = true, .mode_changed = true};
+
+	apic_post_init(&v->post);
+	lapic_init(&v->lapic, v->lapic.regs, &lapic);
+	if (lapic.bsp)
+		lapic_virtual_wire(&v->lapic);
+	vm.ops->vcpu_startup(&v->virt, 0);
+	v->state = lapic.bsp ? VCPU_RUNNING : VCPU_WAIT_SIPI;
+	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
+	v->kvm_clock_msr = v->kvm_wall_msr = 0;
+	v->misc_enable = 1;
+	v->recheck = true;
+	atomic_store(&v->pv_unhalt, false);
+	intr_apply(v, &actions);
+}
+
+static int create_vcpu(struct vcpu *v, struct why *why)
+{
+	hpa_t page = pmem_alloc_zeroed(0);
+
+	if (page == PMEM_NONE)
+		return why_set(why, ERR_NOMEM, "no RAM for the APIC page of vCPU %u", v->index);
+	v->lapic.regs = pmem_virt(page);
+	v->apic_hw = config.options->apic_hw == APIC_HW_AUTO && vm.features.tpr_shadow &&
+		     vm.features.apic_access_page;
+	v->use_vid = v->apic_hw && vm.features.apic_registers && vm.features.interrupt_delivery;
+
+	struct virt_config virt = {
+		.npt = vm.npt,
+		.asid = (uint16_t)(v->index + 1),
+		.apic_page = v->lapic.regs,
+		.use_apic_hw = v->apic_hw,
+		.tsc_offset = -vm.tsc_base,
+		.cr4_guest = cpu_policy_cr4_allowed(),
+	};
+	int err = vm.ops->cpu_on(why);
+
+	if (!err)
+		err = vm.ops->vcpu_create(&v->virt, &virt, why);
+	return err;
+}
+
+static void report_end(enum vm_stop how)
+{
+	switch (how) {
+	case VM_POWERED_OFF:
+		log_info(LOG_GUEST, "the guest powered off");
+		break;
+	case VM_RESET:
+		log_info(LOG_GUEST, "the guest asked for reset");
+		break;
+	case VM_DEBUG_EXIT:
+		log_info(LOG_GUEST, "debug exit with code %u", vm.debug_code);
+		break;
+	default:
+		log_error(LOG_GUEST, "stopped: %s", vm.stop_why.text);
+		break;
+	}
+}
+
+/* CPU 0 alone: devices, memory contents and its own vCPU for the next life. */
+static void boot(void)
+{
+	struct why why = {""};
+
+	devices_start(&vm);
+	if (load_guest(&why))
+		vm_fail(&vm, "%s", why.text);
+}
+
+/* True when the machine is to boot again. */
+static bool again(void)
+{
+	enum vm_stop how = atomic_load(&vm.stop);
+
+	report_end(how);
+	if (how != VM_RESET || config.options->on_reset == ON_RESET_STOP)
+		return false;
+	atomic_store(&vm.stop, VM_RUNNING);
+	return true;
+}
+
+void machine_run_cpu(void)
+{
+	static _Atomic bool more;
+	struct pcpu *cpu = pcpu_this();
+	struct vcpu *v = &vm.vcpus[cpu->index];
+	struct why why = {""};
+
+	if (cpu->index >= vm.cpu_count)
+		return;
+	v->vm = &vm;
+	v->index = cpu->index;
+	v->pcpu = cpu;
+	cpu->vcpu = v;
+	if (create_vcpu(v, &why))
+		vm_fail(&vm, "%s", why.text);
+	meet();
+	do {
+		if (atomic_load(&vm.stop) != VM_FAILED)
+			reset_vcpu(v);
+		meet();
+		if (v->index == 0 && atomic_load(&vm.stop) == VM_RUNNING)
+			boot();
+		meet();
+		vcpu_run(v);
+		meet();
+		if (v->index == 0)
+			atomic_store(&more, again());
+		meet();
+	} while (atomic_load(&more));
+	vm.ops->cpu_off();
+}
+
+static uint64_t sum_exits(enum vm_exit_kind kind)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < vm.cpu_count; i++)
+		sum += vm.vcpus[i].exits[kind];
+	return sum;
+}
+
+void machine_report(void)
+{
+	log_info(LOG_VCPU, "exit counters, all %u vCPUs:", vm.cpu_count);
+	for (enum vm_exit_kind kind = 0; kind < VM_EXIT_KINDS; kind++)
+		if (sum_exits(kind))
+			log_info(LOG_VCPU, "  %-18s %12llu", vcpu_exit_names[kind],
+				 (unsigned long long)sum_exits(kind));
+	for (unsigned i = 0; i < vm.cpu_count; i++) {
+		const struct vcpu *v = &vm.vcpus[i];
+
+		log_info(LOG_VCPU,
+			 "vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed on "
+			 "demand, "
+			 "%llu device memory accesses, %llu accesses to unknown MSRs",
+			 i, (unsigned long long)v->injected, (unsigned long long)v->hypercalls,
+			 (unsigned long long)v->pages_backed, (unsigned long long)v->mmio,
+			 (unsigned long long)v->msr_unknown);
+	}
+	log_info(LOG_VCPU, "guest memory: %llu of %llu MiB backed",
+		 (unsigned long long)(memory_backed(&vm) >> 20),
+		 (unsigned long long)(vm.ram_bytes >> 20));
+}
+
+bool machine_ended_well(void)
+{
+	return atomic_load(&vm.stop) != VM_FAILED;
+}

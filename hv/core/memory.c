@@ -1,0 +1,163 @@
+#include "hv/core/memory.h"
+#include "guest/layout.h"
+#include "hv/base/plat.h"
+#include "hv/base/string.h"
+#include "hv/x86/pmem.h"
+
+#define LARGE_ORDER         9u
+#define LARGE_SIZE          MIB(2)
+#define NO_FRAME            UINT64_MAX
+#define LAYOUT_VGA_HOLE_END 0xc0000u
+
+/* The one machine of this node: guest memory is reached from code that has no vm at hand. */
+static struct vm *attached;
+
+/* Index into vm->frames, or NO_FRAME for what is not RAM. The VGA hole keeps its (unused) entries. */
+static uint64_t frame_index(const struct vm *vm, gpa_t gpa)
+{
+	uint64_t low = layout_ram_low(vm->ram_bytes);
+
+	if (gpa >= LAYOUT_VGA_HOLE && gpa < LAYOUT_VGA_HOLE_END)
+		return NO_FRAME;
+	if (gpa < low)
+		return gpa >> PAGE_SHIFT;
+	if (gpa >= LAYOUT_RAM_ABOVE && gpa - LAYOUT_RAM_ABOVE < layout_ram_above(vm->ram_bytes))
+		return (low + gpa - LAYOUT_RAM_ABOVE) >> PAGE_SHIFT;
+	return NO_FRAME;
+}
+
+int memory_init(struct vm *vm, uint64_t bytes, struct why *why)
+{
+	uint64_t count = bytes >> PAGE_SHIFT;
+	uint64_t table = align_up(count * sizeof(hpa_t), PAGE_SIZE);
+	unsigned order = table > PAGE_SIZE ? bit_highest(table - 1) + 1 - PAGE_SHIFT : 0;
+	hpa_t frames = pmem_alloc_zeroed(order);
+
+	if (frames == PMEM_NONE)
+		return why_set(why, ERR_NOMEM,
+			       "no %llu KiB of contiguous RAM for the frame table of a %llu MiB "
+			       "guest; give "
+			       "the guest less memory (mem=)",
+			       (unsigned long long)(table >> 10),
+			       (unsigned long long)(bytes >> 20));
+	vm->ram_bytes = bytes;
+	vm->frame_count = count;
+	vm->frames = pmem_virt(frames);
+	return 0;
+}
+
+bool memory_is_ram(const struct vm *vm, gpa_t gpa)
+{
+	return frame_index(vm, gpa) != NO_FRAME;
+}
+
+/* A 2 MiB page serves when all of it is RAM and none of it is backed yet. */
+static bool large_fits(const struct vm *vm, gpa_t base)
+{
+	uint64_t first = frame_index(vm, base);
+
+	if (!vm->features.large_pages || first == NO_FRAME || base < MIB(2))
+		return false;
+	if (frame_index(vm, base + LARGE_SIZE - 1) != first + BIT(LARGE_ORDER) - 1)
+		return false;
+	for (uint64_t i = 0; i < BIT(LARGE_ORDER); i++)
+		if (vm->frames[first + i])
+			return false;
+	return true;
+}
+
+static int map_large(struct vm *vm, gpa_t base)
+{
+	uint64_t first = frame_index(vm, base);
+	hpa_t hpa = pmem_alloc_zeroed(LARGE_ORDER);
+
+	if (hpa == PMEM_NONE)
+		return ERR_NOMEM;
+
+	int err = vm->ops->npt_map(vm->npt, base, hpa, LARGE_ORDER, NPT_RWX);
+
+	if (err) {
+		pmem_free(hpa, LARGE_ORDER);
+		return err;
+	}
+	for (uint64_t i = 0; i < BIT(LARGE_ORDER); i++)
+		vm->frames[first + i] = hpa + (i << PAGE_SHIFT);
+	return 0;
+}
+
+static int map_small(struct vm *vm, gpa_t page, uint64_t index)
+{
+	hpa_t hpa = pmem_alloc_zeroed(0);
+
+	if (hpa == PMEM_NONE)
+		return ERR_NOMEM;
+
+	int err = vm->ops->npt_map(vm->npt, page, hpa, 0, NPT_RWX);
+
+	if (err) {
+		pmem_free(hpa, 0);
+		return err;
+	}
+	vm->frames[index] = hpa;
+	return 0;
+}
+
+int memory_populate(struct vm *vm, gpa_t gpa)
+{
+	gpa_t page = gpa & PAGE_MASK, large = align_down(gpa, LARGE_SIZE);
+	uint64_t index = frame_index(vm, gpa);
+	int err = 0;
+
+	if (index == NO_FRAME)
+		return ERR_RANGE;
+	spin_lock(&vm->mem_lock);
+	if (!vm->frames[index]) {
+		err = large_fits(vm, large) ? map_large(vm, large) : ERR_NOMEM;
+		if (err)
+			err = map_small(vm, page, index);
+	}
+	spin_unlock(&vm->mem_lock);
+	return err;
+}
+
+void memory_attach(struct vm *vm)
+{
+	attached = vm;
+}
+
+uint64_t memory_backed(const struct vm *vm)
+{
+	uint64_t pages = 0;
+
+	for (uint64_t i = 0; i < vm->frame_count; i++)
+		pages += vm->frames[i] != 0;
+	return pages << PAGE_SHIFT;
+}
+
+void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write)
+{
+	struct vm *vm = attached;
+	uint64_t index = frame_index(vm, gpa);
+
+	ASSERT(len > 0 && (gpa & ~PAGE_MASK) + len <= PAGE_SIZE);
+	if (index == NO_FRAME)
+		return NULL;
+	if (!vm->frames[index]) {
+		int err = memory_populate(vm, gpa);
+
+		if (err) {
+			vm_fail(vm,
+				"this node has no RAM left to back guest address %#llx; give the "
+				"guest less "
+				"memory (mem=) or the node more",
+				(unsigned long long)gpa);
+			return NULL;
+		}
+	}
+	return (uint8_t *)pmem_virt(vm->frames[index]) + (gpa & ~PAGE_MASK);
+}
+
+void plat_gmem_release(gpa_t gpa, uint32_t len, bool write)
+{
+	/* One node owns every page for good, so there is nothing to give back. */
+}

@@ -1,0 +1,36 @@
+#include "hv/core/options.h"
+#include "hv/base/bits.h"
+#include "hv/base/cmdline.h"
+#include "hv/base/string.h"
+
+static const char *const on_reset_names[] = {"boot", "stop", NULL};
+static const char *const on_off_names[] = {"halt", "poweroff", "reboot", NULL};
+static const char *const apic_hw_names[] = {"auto", "off", NULL};
+
+int options_parse(const char *line, struct options *o, struct why *why)
+{
+	// clang-format off
+	const struct opt table[] = {
+		{"serial",      OPT_TEXT,   o->serial,       0, sizeof(o->serial),     NULL, "off, com1 to com4, or a port as 0x3f8"},
+		{"console",     OPT_TEXT,   o->console,      0, sizeof(o->console),    NULL, "off, com1 to com4, or a port as 0x2f8"},
+		{"log",         OPT_TEXT,   o->log,          0, sizeof(o->log),        NULL, "levels such as debug or apic=debug,dev=warn"},
+		{"guest",       OPT_TEXT,   o->guest,        0, sizeof(o->guest),      NULL, "the name of a boot file, at most 63 bytes"},
+		{"initrd",      OPT_TEXT,   o->initrd,       0, sizeof(o->initrd),     NULL, "the name of a boot file, at most 63 bytes"},
+		{"append",      OPT_TEXT,   o->append,       0, sizeof(o->append),     NULL, "the guest's command line, at most 447 bytes"},
+		{"mem",         OPT_SIZE,   &o->mem,         MIB(2), GIB(1024),        NULL, "the guest's memory, 2M to 1024G"},
+		{"cpus",        OPT_NUMBER, &o->cpus,        1, 64,                    NULL, "the number of vCPUs, 1 to 64"},
+		{"on-reset",    OPT_CHOICE, &o->on_reset,    0, 0, on_reset_names,           "boot or stop"},
+		{"on-off",      OPT_CHOICE, &o->on_off,      0, 0, on_off_names,             "halt, poweroff or reboot"},
+		{"apic",        OPT_CHOICE, &o->apic_hw,     0, 0, apic_hw_names,            "auto or off"},
+		{"debug-exit",  OPT_FLAG,   &o->debug_exit,  0, 0,                     NULL, "on or off"},
+		{"large-pages", OPT_FLAG,   &o->large_pages, 0, 0,                     NULL, "on or off"},
+		{"test-panic",  OPT_TEXT,   o->test_panic,   0, sizeof(o->test_panic), NULL, "page, stack, div, assert or nmi"},
+	};
+	// clang-format on
+
+	memset(o, 0, sizeof(*o));
+	str_copy(o->serial, "com1", sizeof(o->serial));
+	str_copy(o->console, "com1", sizeof(o->console));
+	o->large_pages = true;
+	return cmdline_parse(line, table, ARRAY_LEN(table), why);
+}

@@ -1,0 +1,31 @@
+/* The hypervisor's command line. One table in options.c says every name, kind and default. */
+#ifndef HV_CORE_OPTIONS_H
+#define HV_CORE_OPTIONS_H
+
+#include "hv/base/err.h"
+
+enum on_reset { ON_RESET_BOOT, ON_RESET_STOP };
+enum on_off { ON_OFF_HALT, ON_OFF_POWEROFF, ON_OFF_REBOOT };
+enum apic_hw { APIC_HW_AUTO, APIC_HW_OFF };
+
+struct options {
+	char serial[16];  /* where the log goes: off, com1 ... or a port */
+	char console[16]; /* where the guest's COM1 goes */
+	char log[160];    /* log_configure text */
+	char guest[64];   /* name of the boot file that is the guest; empty: the first */
+	char initrd[64];  /* name of the boot file that is its initrd; empty: the second */
+	char append[448]; /* guest command line; empty: what came with the boot file */
+	char test_panic[16];
+	uint64_t mem;      /* guest RAM in bytes; 0: what the node can give */
+	uint64_t cpus;     /* vCPUs; 0: one per CPU */
+	unsigned on_reset; /* enum on_reset */
+	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
+	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */
+	bool debug_exit;   /* port 0xf4 ends the machine */
+	bool large_pages;
+};
+
+/* Fills in the defaults, then what the line says. */
+int options_parse(const char *line, struct options *out, struct why *why) MUST_CHECK;
+
+#endif

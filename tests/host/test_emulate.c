@@ -1,0 +1,425 @@
+/* hv/core/emulate*.c and walk.c: real instruction bytes against a fake vCPU, RAM and one device page. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hv/base/log.h"
+#include "hv/core/devices.h"
+#include "hv/core/emulate.h"
+#include "hv/core/memory.h"
+#include "hv/core/walk.h"
+#include "hv/x86/msr.h"
+#include "tests/host/fake_virt.h"
+#include "tests/host/plat.h"
+
+#define RAM  0x10000u
+#define CODE 0x1000u
+#define DEV  0xfee00000u
+
+/* The device: a page of memory that counts its accesses, and one port that streams bytes. */
+static struct {
+	uint8_t page[4096];
+	unsigned reads, writes;
+	uint32_t port_next;
+	char port_log[64];
+	size_t port_len;
+	char failure[256];
+} dev;
+
+bool memory_is_ram(const struct vm *vm, gpa_t gpa)
+{
+	return gpa < RAM;
+}
+
+uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+	uint64_t value = UINT64_MAX;
+
+	dev.reads++;
+	if (gpa >= DEV && gpa + size <= DEV + 4096) {
+		value = 0;
+		memcpy(&value, dev.page + (gpa - DEV), size);
+	}
+	return value;
+}
+
+void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
+{
+	dev.writes++;
+	if (gpa >= DEV && gpa + size <= DEV + 4096)
+		memcpy(dev.page + (gpa - DEV), &value, size);
+}
+
+uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size)
+{
+	return dev.port_next++;
+}
+
+void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
+{
+	dev.port_log[dev.port_len++] = (char)value;
+}
+
+void vm_fail(struct vm *vm, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(dev.failure, sizeof(dev.failure), fmt, ap);
+	va_end(ap);
+}
+
+static struct fake *f;
+static uint64_t *gpr;
+
+static int setup(void **state)
+{
+	host_ram_reset(RAM);
+	memset(&dev, 0, sizeof(dev));
+	f = fake_virt_reset();
+	gpr = f->vm.vcpus[0].virt.gpr;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	assert_int_equal(host_ram_held(), 0);
+	host_ram_reset(0);
+	return 0;
+}
+
+static void run(const char *bytes, unsigned len)
+{
+	memcpy(host_ram() + CODE, bytes, len);
+	f->reg[REG_RIP] = CODE;
+	f->injected = false;
+	emulate(&f->vm.vcpus[0]);
+	assert_string_equal(dev.failure, "");
+}
+
+#define RUN(bytes)                                                           \
+	do {                                                                 \
+		run(bytes, sizeof(bytes) - 1);                               \
+		assert_false(f->injected);                                   \
+		assert_int_equal(f->reg[REG_RIP], CODE + sizeof(bytes) - 1); \
+	} while (0)
+
+static uint32_t dev32(unsigned off)
+{
+	uint32_t v;
+
+	memcpy(&v, dev.page + off, 4);
+	return v;
+}
+
+static void set_dev32(unsigned off, uint32_t v)
+{
+	memcpy(dev.page + off, &v, 4);
+}
+
+static void moves(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	gpr[GPR_RAX] = 0x11223344;
+	RUN("\x89\x43\x20"); /* mov [ebx+0x20], eax */
+	assert_int_equal(dev32(0x20), 0x11223344);
+	RUN("\xc7\x03\x78\x56\x34\x12"); /* mov dword [ebx], 0x12345678 */
+	RUN("\x8b\x0b");                 /* mov ecx, [ebx] */
+	assert_int_equal(gpr[GPR_RCX], 0x12345678);
+	RUN("\xa1\x20\x00\xe0\xfe"); /* mov eax, moffs32 */
+	assert_int_equal(gpr[GPR_RAX], 0x11223344);
+	RUN("\x0f\xb6\x53\x23"); /* movzx edx, byte [ebx+0x23] */
+	assert_int_equal(gpr[GPR_RDX], 0x11);
+	set_dev32(0x40, 0x000080f0);
+	RUN("\x0f\xbe\x53\x40"); /* movsx edx, byte [ebx+0x40] */
+	assert_int_equal(gpr[GPR_RDX], 0xfffffff0);
+	RUN("\x0f\xbf\x53\x40"); /* movsx edx, word */
+	assert_int_equal(gpr[GPR_RDX], 0xffff80f0);
+	gpr[GPR_RAX] = 0xaabbccdd;
+	RUN("\x8a\x63\x40"); /* mov ah, [ebx+0x40] */
+	assert_int_equal(gpr[GPR_RAX], 0xaabbf0dd);
+	RUN("\x88\x63\x50"); /* mov [ebx+0x50], ah */
+	assert_int_equal(dev.page[0x50], 0xf0);
+	RUN("\x66\x8b\x43\x40"); /* mov ax, [ebx+0x40] */
+	assert_int_equal(gpr[GPR_RAX], 0xaabb80f0);
+}
+
+static void arithmetic(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	set_dev32(0, 0xf0);
+	RUN("\x83\x0b\x0f"); /* or dword [ebx], 0xf */
+	assert_int_equal(dev32(0), 0xff);
+	assert_int_equal(dev.reads, 1);
+	assert_int_equal(dev.writes, 1);
+	RUN("\x81\x3b\xff\x00\x00\x00"); /* cmp dword [ebx], 0xff */
+	assert_int_equal(dev.writes, 1);
+	assert_true(f->reg[REG_RFLAGS] & BIT(6));
+	RUN("\xf7\x03\x00\x01\x00\x00"); /* test dword [ebx], 0x100 */
+	assert_true(f->reg[REG_RFLAGS] & BIT(6));
+	gpr[GPR_RAX] = 1;
+	RUN("\x03\x03"); /* add eax, [ebx] */
+	assert_int_equal(gpr[GPR_RAX], 0x100);
+	RUN("\xff\x03"); /* inc dword [ebx] */
+	RUN("\xf7\x1b"); /* neg dword [ebx] */
+	assert_int_equal(dev32(0), 0xffffff00);
+	RUN("\xf7\x13"); /* not dword [ebx] */
+	assert_int_equal(dev32(0), 0xff);
+	RUN("\x0f\xba\x2b\x1f"); /* bts dword [ebx], 31 */
+	assert_int_equal(dev32(0), 0x800000ff);
+	gpr[GPR_RCX] = 32 + 3;
+	RUN("\x0f\xab\x0b"); /* bts [ebx], ecx: the next word */
+	assert_int_equal(dev32(4), 8);
+	gpr[GPR_RCX] = (uint32_t)-1;
+	gpr[GPR_RBX] = DEV + 8;
+	RUN("\x0f\xa3\x0b"); /* bt [ebx], ecx: the word before */
+	assert_false(f->reg[REG_RFLAGS] & 1);
+}
+
+static void exchanges(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	set_dev32(0, 5);
+	gpr[GPR_RAX] = 7;
+	RUN("\x87\x03"); /* xchg [ebx], eax */
+	assert_int_equal(dev32(0), 7);
+	assert_int_equal(gpr[GPR_RAX], 5);
+	RUN("\xf0\x0f\xc1\x03"); /* lock xadd [ebx], eax */
+	assert_int_equal(dev32(0), 12);
+	assert_int_equal(gpr[GPR_RAX], 7);
+	gpr[GPR_RCX] = 99;
+	RUN("\xf0\x0f\xb1\x0b"); /* lock cmpxchg [ebx], ecx: differs */
+	assert_int_equal(gpr[GPR_RAX], 12);
+	assert_false(f->reg[REG_RFLAGS] & BIT(6));
+	RUN("\xf0\x0f\xb1\x0b"); /* now equal */
+	assert_int_equal(dev32(0), 99);
+	assert_true(f->reg[REG_RFLAGS] & BIT(6));
+}
+
+static void stack(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	f->reg[REG_RSP] = 0x8000;
+	set_dev32(0, 0xcafe);
+	RUN("\xff\x33"); /* push dword [ebx] */
+	assert_int_equal(f->reg[REG_RSP], 0x7ffc);
+	RUN("\x8f\x43\x10"); /* pop dword [ebx+0x10] */
+	assert_int_equal(dev32(0x10), 0xcafe);
+	assert_int_equal(f->reg[REG_RSP], 0x8000);
+}
+
+static void strings(void **state)
+{
+	gpr[GPR_RSI] = 0x2000;
+	gpr[GPR_RDI] = DEV;
+	gpr[GPR_RCX] = 4;
+	memcpy(host_ram() + 0x2000, "abcdefghijklmnop", 16);
+	RUN("\xf3\xa5"); /* rep movsd */
+	assert_memory_equal(dev.page, "abcdefghijklmnop", 16);
+	assert_int_equal(gpr[GPR_RCX], 0);
+	assert_int_equal(gpr[GPR_RDI], DEV + 16);
+	f->reg[REG_RFLAGS] |= RFLAGS_DF;
+	gpr[GPR_RDI] = DEV + 3;
+	gpr[GPR_RAX] = 'z';
+	gpr[GPR_RCX] = 2;
+	RUN("\xf3\xaa"); /* rep stosb, downwards */
+	assert_memory_equal(dev.page, "abzz", 4);
+	f->reg[REG_RFLAGS] &= ~RFLAGS_DF;
+	gpr[GPR_RCX] = 0;
+	RUN("\xf3\xaa"); /* count 0 */
+	assert_int_equal(gpr[GPR_RDI], DEV + 1);
+}
+
+static void port_strings(void **state)
+{
+	gpr[GPR_RDX] = 0x3f8;
+	gpr[GPR_RSI] = 0x2000;
+	gpr[GPR_RCX] = 5;
+	memcpy(host_ram() + 0x2000, "hello", 5);
+	RUN("\xf3\x6e"); /* rep outsb */
+	assert_int_equal(dev.port_len, 5);
+	assert_memory_equal(dev.port_log, "hello", 5);
+	dev.port_next = 'A';
+	gpr[GPR_RDI] = 0x2ffe; /* over a page boundary */
+	gpr[GPR_RCX] = 4;
+	RUN("\xf3\x6c"); /* rep insb */
+	assert_memory_equal(host_ram() + 0x2ffe, "ABCD", 4);
+	/* More than a burst: RIP stays until all is done. */
+	dev.port_next = 0;
+	gpr[GPR_RDI] = 0x4000;
+	gpr[GPR_RCX] = 300;
+	run("\xf3\x6c", 2);
+	assert_int_equal(f->reg[REG_RIP], CODE);
+	assert_int_equal(gpr[GPR_RCX], 44);
+	run("\xf3\x6c", 2);
+	assert_int_equal(f->reg[REG_RIP], CODE + 2);
+	assert_int_equal(host_ram()[0x4000 + 299], 299 & 0xff);
+}
+
+static void segment_limit_raises_gp(void **state)
+{
+	gpr[GPR_RDX] = 0x3f8;
+	gpr[GPR_RDI] = 0xfffe;
+	gpr[GPR_RCX] = 4;
+	f->seg[SEG_ES].limit = 0xffff;
+	run("\xf3\x66\x6d", 3); /* rep insw: one fits, the second is beyond the limit */
+	assert_true(f->injected);
+	assert_int_equal(f->event.vector, VECTOR_GP);
+	assert_int_equal(gpr[GPR_RCX], 3);
+	assert_int_equal(f->reg[REG_RIP], CODE);
+}
+
+/* Page directory at 0x8000, page table at 0x9000, 32-bit paging. */
+static void paging_on(void)
+{
+	uint32_t *pd = (uint32_t *)(host_ram() + 0x8000), *pt = (uint32_t *)(host_ram() + 0x9000);
+
+	pd[0] = 0x9000 | 7;
+	pd[DEV >> 22] = DEV | 0x80 | 3; /* 4 MiB page */
+	for (uint32_t i = 0; i < 16; i++)
+		pt[i] = i << 12 | 3;
+	f->reg[REG_CR3] = 0x8000;
+	f->reg[REG_CR4] = CR4_PSE;
+	f->reg[REG_CR0] |= CR0_PG | CR0_WP;
+}
+
+static void page_fault_in_a_string(void **state)
+{
+	uint32_t *pt;
+
+	paging_on();
+	pt = (uint32_t *)(host_ram() + 0x9000);
+	pt[3] = 0; /* 0x3000 is not there */
+	gpr[GPR_RDX] = 0x3f8;
+	gpr[GPR_RSI] = 0x2ffd;
+	gpr[GPR_RCX] = 8;
+	memcpy(host_ram() + 0x2ffd, "xyz", 3);
+	run("\xf3\x6e", 2); /* rep outsb */
+	assert_true(f->injected);
+	assert_int_equal(f->event.vector, VECTOR_PF);
+	assert_int_equal(f->event.code, 0);
+	assert_int_equal(f->vm.vcpus[0].virt.cr2, 0x3000);
+	assert_int_equal(gpr[GPR_RCX], 5);
+	assert_int_equal(gpr[GPR_RSI], 0x3000);
+	assert_int_equal(dev.port_len, 3);
+	/* An INS onto a read-only page faults before the port is read. */
+	pt[4] = 0x4000 | 1;
+	gpr[GPR_RDI] = 0x4000;
+	run("\x6c", 1); /* insb */
+	assert_true(f->injected);
+	assert_int_equal(f->event.code, 3);
+	assert_int_equal(dev.port_next, 0);
+}
+
+static void walker_sets_accessed_and_dirty(void **state)
+{
+	uint32_t *pt, *pd;
+	struct walk_mode mode;
+	struct virt_event fault;
+	gpa_t gpa;
+
+	paging_on();
+	pd = (uint32_t *)(host_ram() + 0x8000);
+	pt = (uint32_t *)(host_ram() + 0x9000);
+	walk_mode_read(&f->vm.vcpus[0], &mode);
+	assert_int_equal(walk(&f->vm.vcpus[0], &mode, 0x5123, WALK_READ, &gpa, &fault), 0);
+	assert_int_equal(gpa, 0x5123);
+	assert_int_equal(pd[0] & 0x60, 0x20);
+	assert_int_equal(pt[5] & 0x60, 0x20);
+	assert_int_equal(walk(&f->vm.vcpus[0], &mode, 0x5123, WALK_WRITE, &gpa, &fault), 0);
+	assert_int_equal(pt[5] & 0x60, 0x60);
+	assert_int_equal(walk(&f->vm.vcpus[0], &mode, DEV + 0x12345, WALK_READ, &gpa, &fault), 0);
+	assert_int_equal(gpa, DEV + 0x12345);
+	/* A user access to a supervisor page. */
+	mode.user = true;
+	assert_int_equal(walk(&f->vm.vcpus[0], &mode, 0x5123, WALK_READ, &gpa, &fault),
+			 ERR_INVALID);
+	assert_int_equal(fault.code, 5);
+}
+
+static void walker_knows_pae_and_long_mode(void **state)
+{
+	uint64_t *pdpt = (uint64_t *)(host_ram() + 0xa000), *pd = (uint64_t *)(host_ram() + 0xb000);
+	uint64_t *pt = (uint64_t *)(host_ram() + 0xc000), *pml4 = (uint64_t *)(host_ram() + 0xd000);
+	struct walk_mode mode = {
+		.cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = 0xa020, .cr4 = CR4_PAE, .efer = EFER_NXE};
+	struct virt_event fault;
+	struct vcpu *v = &f->vm.vcpus[0];
+	gpa_t gpa;
+
+	pdpt[4 + 1] = 0xb000 | 1; /* the PDPT is at 0xa020; entry 1 covers 1 GiB on */
+	pd[2] = 0xc000 | 3;
+	pt[3] = 0x7000 | 3 | BIT(63);
+	assert_int_equal(walk(v, &mode, 0x40403456, WALK_WRITE, &gpa, &fault), 0);
+	assert_int_equal(gpa, 0x7456);
+	assert_int_equal(pdpt[5], 0xb000 | 1); /* PDPTEs have no accessed bit */
+	assert_int_equal(walk(v, &mode, 0x40403456, WALK_FETCH, &gpa, &fault), ERR_INVALID);
+	assert_int_equal(fault.code, 0x11);
+	mode.efer = 0; /* NX is reserved then */
+	assert_int_equal(walk(v, &mode, 0x40403456, WALK_READ, &gpa, &fault), ERR_INVALID);
+	assert_int_equal(fault.code, 9);
+
+	mode = (struct walk_mode){CR0_PE | CR0_PG,     0xd000, CR4_PAE,
+				  EFER_LMA | EFER_NXE, false,  false};
+	pml4[0x1ff] = 0xa000 | 3;
+	pdpt[0x1fe] = 0xb000 | 3;
+	pd[5] = 0xe00000 | 0x80 | 3;
+	assert_int_equal(walk(v, &mode, 0xffffffff80abcdefull, WALK_READ, &gpa, &fault), 0);
+	assert_int_equal(gpa, 0xe00000 + 0xbcdef);
+}
+
+static void unknown_instruction_is_named(void **state)
+{
+	memcpy(host_ram() + CODE, "\x0f\x28\x03", 3); /* movaps xmm0, [ebx] */
+	gpr[GPR_RBX] = DEV;
+	f->reg[REG_RIP] = CODE;
+	emulate(&f->vm.vcpus[0]);
+	assert_non_null(strstr(dev.failure, "is not emulated (at 0x1000, bytes 0f 28 03"));
+}
+
+static void real_mode_addressing(void **state)
+{
+	f->reg[REG_CR0] &= ~CR0_PE;
+	for (unsigned i = SEG_ES; i <= SEG_GS; i++) {
+		f->seg[i].db = false;
+		f->seg[i].limit = 0xffff;
+		f->seg[i].base = 0;
+	}
+	f->seg[SEG_DS].base = 0x3000;
+	gpr[GPR_RSI] = 0xdead0010; /* only SI counts */
+	gpr[GPR_RDX] = 0x3f8;
+	host_ram()[0x3010] = 'R';
+	RUN("\x6e"); /* outsb */
+	assert_int_equal(dev.port_log[0], 'R');
+	assert_int_equal(gpr[GPR_RSI], 0xdead0011);
+	f->seg[SEG_FS].base = 0x4000;
+	host_ram()[0x4011] = 'F';
+	RUN("\x64\x6e"); /* fs outsb */
+	assert_int_equal(dev.port_log[1], 'F');
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(moves),
+		T(arithmetic),
+		T(exchanges),
+		T(stack),
+		T(strings),
+		T(port_strings),
+		T(segment_limit_raises_gp),
+		T(page_fault_in_a_string),
+		T(walker_sets_accessed_and_dirty),
+		T(walker_knows_pae_and_long_mode),
+		T(unknown_instruction_is_named),
+		T(real_mode_addressing),
+	};
+
+	return cmocka_run_group_tests_name("emulate", tests, NULL, NULL);
+}
