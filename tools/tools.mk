@@ -1,3 +1,4 @@
 # Downloads, the lab runner and the checkers.
 
 include tools/deps.mk
+include tools/guest.mk
