@@ -1,0 +1,99 @@
+"""What a node boots: the folder dnsmasq serves, or a disk with an EFI system partition's content."""
+
+import os
+import shutil
+import subprocess
+
+from labkit import ROOT, SetupError, images
+
+MIB = 1 << 20
+
+
+def hypervisor_args(options, guest):
+    """Log on COM1, the guest's console on COM2; what the person gave comes last and wins."""
+    words = ["serial=com1", "console=com2", f"nodes={options.nodes}"]
+    if options.mem:
+        words.append(f"mem={options.mem}M")
+    if guest.kind == "multiboot":
+        words.append("debug-exit=on")
+    return " ".join(words + [options.hv_append]).strip()
+
+
+def settings(options, guest):
+    """The iPXE script that pxe/boot.ipxe asks for."""
+    lines = ["#!ipxe", f"set hv-args {hypervisor_args(options, guest)}"]
+    lines += ["set kernel guest", f"set kernel-args {guest.append}"]
+    if guest.initrd:
+        lines.append("set initrd initrd")
+    return "\n".join(lines) + "\n"
+
+
+NATIVE = """#!ipxe
+kernel guest {append} || shell
+{initrd}
+boot || shell
+"""
+
+
+def folder(options, guest, work):
+    """Fills WORK/netboot; iPXE and UEFI firmware fetch from it over TFTP."""
+    path = os.path.join(work, "netboot")
+    os.makedirs(path)
+    copy(guest.kernel, path, "guest")
+    if guest.initrd:
+        copy(guest.initrd, path, "initrd")
+    if options.native:
+        initrd = "initrd initrd || shell" if guest.initrd else ""
+        write(path, "boot.ipxe", NATIVE.format(append=guest.append, initrd=initrd))
+        return path
+    if options.firmware == "bios":
+        copy(images.amalgam_elf(options), path, "amalgam.elf")
+    else:
+        copy(images.amalgam_efi(options), path, "amalgam.efi")
+        copy(images.ipxe_efi(), path, "ipxe.efi")
+        write(path, "amalgam.cfg", loader_config(options, guest))
+    copy(os.path.join(ROOT, "pxe/boot.ipxe"), path, "boot.ipxe")
+    write(path, "settings.ipxe", settings(options, guest))
+    return path
+
+
+def loader_config(options, guest):
+    """What amalgam.efi reads when no iPXE handed it files: see docs/boot.md."""
+    lines = [f"options {hypervisor_args(options, guest)}", f"file guest {guest.append}".rstrip()]
+    if guest.initrd:
+        lines.append("file initrd")
+    return "\n".join(lines) + "\n"
+
+
+def disk(options, guest, work):
+    """A FAT disk that UEFI starts by itself: EFI/BOOT/BOOTX64.EFI and the files beside it."""
+    source = folder(options, guest, work)
+    path = os.path.join(work, "esp.img")
+    sizes = sum(os.path.getsize(os.path.join(source, name)) for name in os.listdir(source))
+    with open(path, "wb") as file:
+        file.truncate(max(40 * MIB, (sizes * 5 // 4 + 4 * MIB) & ~(MIB - 1)))
+    mtool("mformat", "-i", path, "-F", "::")
+    mtool("mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
+    mtool("mcopy", "-i", path, os.path.join(source, "amalgam.efi"), "::/EFI/BOOT/BOOTX64.EFI")
+    for name in ("amalgam.cfg", "guest", "initrd"):
+        if os.path.exists(os.path.join(source, name)):
+            mtool("mcopy", "-i", path, os.path.join(source, name), f"::/EFI/BOOT/{name}")
+    return path
+
+
+def mtool(*command):
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise SetupError(f"'{command[0]}' is missing: `make packages` installs mtools.") from None
+    if done.returncode:
+        raise SetupError(f"'{' '.join(command)}' failed: {done.stderr.strip()}.")
+
+
+def copy(source, path, name):
+    shutil.copyfile(source, os.path.join(path, name))
+
+
+def write(path, name, text):
+    with open(os.path.join(path, name), "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,109 @@
+"""The lab's network: a bridge with one tap for each node, and dnsmasq for DHCP and TFTP."""
+
+import os
+import subprocess
+import time
+
+from labkit import SetupError
+
+SERVER = "10.77.0.1"
+BRIDGE = "br0"
+
+
+def mac_of(node):
+    """Locally administered; the last two bytes number the node."""
+    return f"02:41:4d:47:{node >> 8:02x}:{node & 255:02x}"
+
+
+def ip_of(node):
+    return f"10.77.0.{10 + node}"
+
+
+def tool(*command):
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise SetupError(f"'{command[0]}' is missing: `make packages` installs it.") from None
+    if done.returncode:
+        raise SetupError(f"'{' '.join(command)}' failed: {done.stderr.strip() or done.stdout.strip()}.")
+
+
+def no_ipv6():
+    """Address discovery would only add noise to the nodes' network."""
+    for scope in ("all", "default"):
+        try:
+            with open(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6", "w", encoding="ascii") as file:
+                file.write("1")
+        except OSError:
+            pass
+
+
+def build(nodes):
+    """Makes bridge and taps in the private namespace that we are in; they go away with it."""
+    no_ipv6()
+    tool("ip", "link", "set", "lo", "up")
+    tool("ip", "link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+    tool("ip", "address", "add", f"{SERVER}/24", "dev", BRIDGE)
+    tool("ip", "link", "set", BRIDGE, "up")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise SetupError(
+            "This user may not open /dev/net/tun, which the nodes' network cards need: run it as"
+            " root (sudo)."
+        )
+    for node in range(nodes):
+        tool("ip", "tuntap", "add", f"tap{node}", "mode", "tap")
+        tool("ip", "link", "set", f"tap{node}", "master", BRIDGE, "up")
+
+
+class Dnsmasq:
+    """One server for the whole cluster; its log goes to `log`."""
+
+    def __init__(self, folder, netboot, nodes, boot, log):
+        self.log = log
+        config = os.path.join(folder, "dnsmasq.conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("\n".join(self.config(folder, netboot, nodes, boot)) + "\n")
+        command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"]
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        except FileNotFoundError:
+            raise SetupError("'dnsmasq' is missing: `make packages` installs it.") from None
+        self.check(folder)
+
+    @staticmethod
+    def config(folder, netboot, nodes, boot):
+        yield "port=0"
+        yield f"interface={BRIDGE}"
+        yield "bind-interfaces"
+        # In a user namespace there is no other user to become.
+        yield "user=root"
+        yield "group=root"
+        yield "dhcp-authoritative"
+        yield "no-ping"
+        yield "dhcp-range=10.77.0.100,10.77.0.250,255.255.255.0,12h"
+        yield f"dhcp-leasefile={folder}/leases"
+        yield f"pid-file={folder}/dnsmasq.pid"
+        for node in range(nodes):
+            yield f"dhcp-host={mac_of(node)},{ip_of(node)},node{node}"
+        # iPXE says so with option 175; UEFI firmware by its architecture (RFC 4578 2.1).
+        yield "dhcp-match=set:ipxe,175"
+        yield "dhcp-match=set:uefi,option:client-arch,7"
+        yield "dhcp-match=set:uefi,option:client-arch,9"
+        first = "ipxe.efi" if boot == "ipxe" else "amalgam.efi"
+        yield "dhcp-boot=tag:ipxe,boot.ipxe"
+        yield f"dhcp-boot=tag:!ipxe,tag:uefi,{first}"
+        yield "dhcp-boot=tag:!ipxe,tag:!uefi,undionly.kpxe"
+        yield "enable-tftp"
+        yield f"tftp-root={netboot}"
+        yield "log-dhcp"
+        yield "log-facility=-"
+
+    def check(self, folder):
+        """Waits until it serves, which its pid file tells."""
+        deadline = time.monotonic() + 10
+        while not os.path.exists(os.path.join(folder, "dnsmasq.pid")):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SetupError(f"dnsmasq did not start: see {self.log.name}.")
+            time.sleep(0.02)

@@ -1,0 +1,183 @@
+"""The lab's command line."""
+
+import argparse
+import os
+import re
+import time
+
+from labkit import ROOT, UsageError
+
+USAGE = """lab run [OPTION]...
+
+Runs an emulated cluster that netboots Amalgam and a guest, and talks to the guest's console.
+Exit code: 0 every expectation was met, 1 one was not, 2 wrong usage, 3 the set-up failed."""
+
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "e": "\x1b", "\\": "\\"}
+
+
+class Step:
+    """One step of the conversation: a pattern to wait for, and what to type then."""
+
+    def __init__(self, pattern, text=None):
+        self.pattern = pattern
+        self.text = text
+
+    def __str__(self):
+        return f"/{self.pattern.pattern}/"
+
+
+def regex(text):
+    try:
+        return re.compile(text, re.MULTILINE)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a regular expression: {error}") from None
+
+
+def unescape(text):
+    def one(found):
+        what = found.group(1)
+        return chr(int(what[1:], 16)) if what[0] == "x" else ESCAPES.get(what, what)
+
+    return re.sub(r"\\(x[0-9a-fA-F]{2}|.)", one, text)
+
+
+def expect_step(text):
+    return Step(regex(text))
+
+
+def send_step(text):
+    parts = re.split(r"(?<!\\)=", text, maxsplit=1)
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"'{text}', expected REGEX=TEXT (write \\= for a = in REGEX)")
+    return Step(regex(parts[0].replace(r"\=", "=")), unescape(parts[1]))
+
+
+def number(low, high):
+    def convert(text):
+        if not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"'{text}', expected a number from {low} to {high}")
+        return int(text)
+
+    return convert
+
+
+def machine_options(parser):
+    group = parser.add_argument_group("the machines")
+    group.add_argument("--nodes", type=number(1, 64), default=1, metavar="N", help="default 1")
+    group.add_argument(
+        "--cores", type=number(1, 32), default=1, metavar="C", help="CPUs of each node, default 1"
+    )
+    group.add_argument(
+        "--node-ram", type=number(64, 65536), default=512, metavar="MB", help="of each, default 512"
+    )
+    group.add_argument("--emu", choices=["bochs", "qemu", "kvm", "auto"], default="auto")
+    group.add_argument(
+        "--cpu", metavar="MODEL", help="as the emulator calls it; default: one with VT-x where it has one"
+    )
+    group.add_argument("--firmware", choices=["bios", "uefi"], default="bios")
+    group.add_argument(
+        "--boot",
+        choices=["pxe", "ipxe", "esp"],
+        help="pxe: the firmware loads amalgam.efi itself; ipxe: through iPXE; esp: from a disk"
+        " (default: ipxe with BIOS, pxe with UEFI, esp with UEFI on Bochs)",
+    )
+
+
+def guest_options(parser):
+    group = parser.add_argument_group("the guest")
+    group.add_argument(
+        "--guest",
+        default="debian",
+        metavar="debian|memtest|FILE",
+        help="FILE is a bzImage or a Multiboot 1 ELF; default debian",
+    )
+    group.add_argument("--initrd", metavar="FILE", help="default for debian: a shell")
+    group.add_argument("--append", metavar="STRING", help="the guest's command line")
+    group.add_argument("--hv-append", default="", metavar="STRING", help="more hypervisor options")
+    group.add_argument(
+        "--mem", type=number(1, 1 << 20), metavar="MB", help="of the guest; default: the hypervisor's"
+    )
+    group.add_argument(
+        "--native", action="store_true", help="boot the guest on the emulator itself, as the reference"
+    )
+
+
+def talk_options(parser):
+    group = parser.add_argument_group("the conversation, in the order given")
+    group.add_argument("--expect", dest="steps", action="append", type=expect_step, metavar="REGEX",
+                       help="wait for it on the guest's console")  # fmt: skip
+    group.add_argument("--send", dest="steps", action="append", type=send_step, metavar="REGEX=TEXT",
+                       help=r"wait for it there, then type TEXT (\n, \t, \e, \xNN)")  # fmt: skip
+    group.add_argument("--expect-log", dest="log_steps", action="append", type=expect_step,
+                       metavar="REGEX", help="wait for it on the nodes' hypervisor logs")  # fmt: skip
+    group.add_argument("--fail", action="append", type=regex, default=[], metavar="REGEX",
+                       help="give up when it shows up on console or log")  # fmt: skip
+    group.add_argument("--timeout", type=number(1, 1 << 20), metavar="SECONDS",
+                       help="default 600, none with --interactive")  # fmt: skip
+    group.add_argument("--interactive", action="store_true",
+                       help="sit at the guest's console; Ctrl-A X leaves, Ctrl-A H helps")  # fmt: skip
+
+
+def other_options(parser):
+    group = parser.add_argument_group("traces")
+    group.add_argument("--logdir", metavar="DIR", help="default build/lab/TIME")
+    group.add_argument("-v", "--verbose", action="store_true", help="show every line as it comes")
+    group.add_argument("--keep", action="store_true", help="keep the working folder (disks, netboot)")
+    group.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR", help="default build")
+    group.add_argument("--gdb", action="store_true",
+                       help="QEMU: wait for gdb at LOGDIR/nodeN.gdb (target remote FILE)")  # fmt: skip
+    group.add_argument("--bochs-rc", metavar="FILE", help="Bochs: debugger commands instead of 'c'")
+    group.add_argument("--ips", type=number(1, 10000), metavar="M",
+                       help="Bochs: million instructions per simulated second")  # fmt: skip
+    group.add_argument("--sync", choices=["none", "slowdown", "realtime", "both"],
+                       help="Bochs: how simulated time follows real time")  # fmt: skip
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="lab", usage=USAGE, allow_abbrev=False)
+    parser.add_argument("verb", choices=["run"], help=argparse.SUPPRESS)
+    machine_options(parser)
+    guest_options(parser)
+    talk_options(parser)
+    other_options(parser)
+    options = parser.parse_args(argv)
+    options.steps = options.steps or []
+    options.log_steps = options.log_steps or []
+    settle(options)
+    return options
+
+
+def settle(options):
+    """Fills in what depends on other options and refuses what can't go together."""
+    if options.emu == "auto":
+        options.emu = "kvm" if kvm_nests() else ("qemu" if options.native else "bochs")
+    if options.emu == "bochs" and options.gdb:
+        raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
+    if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):
+        raise UsageError("--bochs-rc, --ips and --sync mean nothing to QEMU.")
+    if options.native and (options.firmware != "bios" or options.nodes != 1):
+        raise UsageError("--native boots one BIOS machine: leave out --nodes and --firmware.")
+    if options.boot in ("pxe", "esp") and options.firmware == "bios":
+        raise UsageError(f"--boot {options.boot} needs --firmware uefi: a BIOS starts Amalgam through iPXE.")
+    if not options.boot:
+        options.boot = "ipxe" if options.firmware == "bios" else "pxe"
+        if options.firmware == "uefi" and options.emu == "bochs":
+            options.boot = "esp"
+    for path in (options.initrd, options.bochs_rc):
+        if path and not os.path.isfile(path):
+            raise UsageError(f"There is no file {path}.")
+    if options.timeout is None:
+        options.timeout = float("inf") if options.interactive else 600
+    if options.logdir is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        options.logdir = os.path.join(options.build, "lab", f"{stamp}-{os.getpid()}")
+    options.logdir = os.path.abspath(options.logdir)
+
+
+def kvm_nests():
+    """Can a KVM guest here use VT-x itself?"""
+    try:
+        with open("/sys/module/kvm_intel/parameters/nested", encoding="ascii") as file:
+            return file.read().strip() in ("Y", "1") and os.access("/dev/kvm", os.R_OK | os.W_OK)
+    except OSError:
+        return False
