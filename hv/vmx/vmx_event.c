@@ -1,0 +1,110 @@
+/* Interrupts, NMIs and exceptions on their way into the guest. SDM vol. 3, 27.6 */
+#include "hv/vmx/vmx_insn.h"
+#include "hv/vmx/vmx_vcpu.h"
+#include "hv/x86/cpu.h"
+
+/* Exceptions that push an error code in protected mode. SDM vol. 3, table 6-1 */
+#define VECTORS_WITH_CODE                                                                     \
+	(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) | \
+	 BIT(VECTOR_PF) | BIT(VECTOR_AC))
+
+static uint32_t exception_info(const struct virt_event *event)
+{
+	bool protected_mode = vmreadn(VMCS_GUEST_CR0) & CR0_PE;
+	bool code =
+		protected_mode && event->vector < 32 && (VECTORS_WITH_CODE >> event->vector & 1);
+
+	/* Real mode pushes no code, whatever the vector; the entry check insists. SDM vol. 3, 27.2.1.3 */
+	return INTR_TYPE_FIELD(INTR_EXCEPTION) | (code ? INTR_HAS_CODE : 0);
+}
+
+void vmx_inject(struct virt_vcpu *v, const struct virt_event *event)
+{
+	struct vmx_vcpu *x = v->vendor;
+	uint32_t info = INTR_VALID | event->vector;
+
+	ASSERT(x->event.info == 0);
+	switch (event->kind) {
+	case EVENT_INTERRUPT:
+		info |= INTR_TYPE_FIELD(INTR_EXTERNAL);
+		break;
+	case EVENT_NMI:
+		info = INTR_VALID | INTR_TYPE_FIELD(INTR_NMI) | 2;
+		break;
+	case EVENT_EXCEPTION:
+		info |= exception_info(event);
+		break;
+	}
+	x->event.info = info;
+	x->event.code = event->has_code ? event->code : 0;
+	x->event.insn_len = 0;
+}
+
+bool vmx_event_pending(struct virt_vcpu *v)
+{
+	const struct vmx_vcpu *x = v->vendor;
+
+	return x->again;
+}
+
+void vmx_event_keep(struct vmx_vcpu *x, uint32_t info)
+{
+	enum intr_type type = INTR_TYPE(info);
+
+	/* Bit 12 is undefined here and must be 0 at entry. */
+	x->event.info = info & ~INTR_IRET_UNBLOCKED_NMI;
+	x->event.code = info & INTR_HAS_CODE ? vmread32(VMCS_VECTORING_ERROR_CODE) : 0;
+	if (type == INTR_SOFT_INTERRUPT || type == INTR_PRIV_SOFT_EXCEPTION ||
+	    type == INTR_SOFT_EXCEPTION)
+		x->event.insn_len = vmread32(VMCS_EXIT_INSN_LEN);
+	x->again = true;
+	/* Its delivery had begun to block NMIs, and would be refused for that. SDM vol. 3, 28.2.4 */
+	if (type == INTR_NMI) {
+		uint32_t state = vmread32(VMCS_GUEST_INTERRUPTIBILITY);
+
+		vmwrite32(VMCS_GUEST_INTERRUPTIBILITY, state & ~BLOCKED_BY_NMI);
+	}
+}
+
+void vmx_event_load(struct vmx_vcpu *x)
+{
+	vmwrite32(VMCS_ENTRY_INTR_INFO, x->event.info);
+	if (x->event.info & INTR_HAS_CODE)
+		vmwrite32(VMCS_ENTRY_ERROR_CODE, x->event.code);
+	if (INTR_TYPE(x->event.info) >= INTR_SOFT_INTERRUPT)
+		vmwrite32(VMCS_ENTRY_INSN_LEN, x->event.insn_len);
+	x->event.info = 0;
+	x->again = false;
+}
+
+static bool in_shadow(uint32_t interruptibility)
+{
+	return interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+}
+
+bool vmx_irq_ready(struct virt_vcpu *v)
+{
+	const struct vmx_vcpu *x = v->vendor;
+
+	return x->event.info == 0 && (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	       !in_shadow(vmread32(VMCS_GUEST_INTERRUPTIBILITY));
+}
+
+bool vmx_nmi_ready(struct virt_vcpu *v)
+{
+	const struct vmx_vcpu *x = v->vendor;
+	uint32_t state = vmread32(VMCS_GUEST_INTERRUPTIBILITY);
+
+	/* Whether STI blocks NMIs too is the CPU's choice; waiting is right for all. */
+	return x->event.info == 0 && !in_shadow(state) && !(state & BLOCKED_BY_NMI);
+}
+
+void vmx_irq_window(struct virt_vcpu *v, bool on)
+{
+	vmx_proc_set(v->vendor, PROC_INTERRUPT_WINDOW, on);
+}
+
+void vmx_nmi_window(struct virt_vcpu *v, bool on)
+{
+	vmx_proc_set(v->vendor, PROC_NMI_WINDOW, on);
+}

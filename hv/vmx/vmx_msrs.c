@@ -1,0 +1,152 @@
+/* Guest MSRs that live in the VMCS, or in the CPU itself because the hypervisor has no use for them. */
+#include "hv/vmx/vmx_insn.h"
+#include "hv/vmx/vmx_vcpu.h"
+#include "hv/x86/cpu.h"
+
+#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+
+/* Of the CPU itself: what the guest may put there without a #GP in the hypervisor. */
+enum cpu_msr_kind { ADDRESS, LOW_HALF, ANY };
+
+static const struct cpu_msr {
+	uint32_t msr;
+	enum cpu_msr_kind kind;
+} cpu_msrs[] = {
+	{MSR_KERNEL_GS_BASE, ADDRESS}, {MSR_STAR, ANY},        {MSR_LSTAR, ADDRESS},
+	{MSR_CSTAR, ADDRESS},          {MSR_SFMASK, LOW_HALF}, {MSR_TSC_AUX, LOW_HALF},
+};
+
+static bool canonical(uint64_t va)
+{
+	unsigned shift = 64u - vmx_caps.linear_bits;
+
+	return (uint64_t)((int64_t)(va << shift) >> shift) == va;
+}
+
+/* NULL when `msr` is none of them, or this CPU does not have it. */
+static const struct cpu_msr *find(uint32_t msr)
+{
+	if (msr == MSR_TSC_AUX && !(vmx_caps.word[WORD_PROC2] & PROC2_RDTSCP))
+		return NULL;
+	for (unsigned i = 0; i < ARRAY_LEN(cpu_msrs); i++)
+		if (cpu_msrs[i].msr == msr)
+			return &cpu_msrs[i];
+	return NULL;
+}
+
+int vmx_msr_get(struct virt_vcpu *v, uint32_t msr, uint64_t *value)
+{
+	switch (msr) {
+	case MSR_EFER:
+		*value = vmread64(VMCS_GUEST_EFER);
+		return 0;
+	case MSR_PAT:
+		*value = vmread64(VMCS_GUEST_PAT);
+		return 0;
+	case MSR_DEBUGCTL:
+		*value = vmread64(VMCS_GUEST_DEBUGCTL);
+		return 0;
+	case MSR_FS_BASE:
+		*value = vmreadn(VMCS_GUEST_FS_BASE);
+		return 0;
+	case MSR_GS_BASE:
+		*value = vmreadn(VMCS_GUEST_GS_BASE);
+		return 0;
+	case MSR_SYSENTER_CS:
+		*value = vmread32(VMCS_GUEST_SYSENTER_CS);
+		return 0;
+	case MSR_SYSENTER_ESP:
+		*value = vmreadn(VMCS_GUEST_SYSENTER_ESP);
+		return 0;
+	case MSR_SYSENTER_EIP:
+		*value = vmreadn(VMCS_GUEST_SYSENTER_EIP);
+		return 0;
+	}
+	if (!find(msr))
+		return ERR_NOTFOUND;
+	*value = rdmsr(msr);
+	return 0;
+}
+
+/* Long mode can't be switched while paging is on. SDM vol. 3, 2.2.1 */
+static int efer_set(struct virt_vcpu *v, uint64_t value)
+{
+	uint64_t old = vmread64(VMCS_GUEST_EFER);
+
+	if (value & ~EFER_KNOWN)
+		return ERR_INVALID;
+	if (((old ^ value) & EFER_LME) && (vmreadn(VMCS_GUEST_CR0) & CR0_PG))
+		return ERR_INVALID;
+	vmx_reg_set(v, REG_EFER, value);
+	return 0;
+}
+
+static int cpu_msr_set(uint32_t msr, uint64_t value)
+{
+	const struct cpu_msr *m = find(msr);
+
+	if (!m)
+		return ERR_NOTFOUND;
+	if ((m->kind == ADDRESS && !canonical(value)) || (m->kind == LOW_HALF && value >> 32))
+		return ERR_INVALID;
+	wrmsr(msr, value);
+	return 0;
+}
+
+static int address_set(enum vmcs_field_natural field, uint64_t value)
+{
+	if (!canonical(value))
+		return ERR_INVALID;
+	vmwriten(field, value);
+	return 0;
+}
+
+int vmx_msr_set(struct virt_vcpu *v, uint32_t msr, uint64_t value)
+{
+	switch (msr) {
+	case MSR_EFER:
+		return efer_set(v, value);
+	case MSR_PAT:
+		if (!vmx_pat_valid(value))
+			return ERR_INVALID;
+		vmwrite64(VMCS_GUEST_PAT, value);
+		return 0;
+	case MSR_DEBUGCTL:
+		/* Branch records are the CPU's own and not offered; stepping on branches is. */
+		if (value & ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF))
+			return ERR_INVALID;
+		vmwrite64(VMCS_GUEST_DEBUGCTL, value & DEBUGCTL_BTF);
+		return 0;
+	case MSR_FS_BASE:
+		return address_set(VMCS_GUEST_FS_BASE, value);
+	case MSR_GS_BASE:
+		return address_set(VMCS_GUEST_GS_BASE, value);
+	case MSR_SYSENTER_CS:
+		vmwrite32(VMCS_GUEST_SYSENTER_CS, (uint32_t)value);
+		return 0;
+	case MSR_SYSENTER_ESP:
+		return address_set(VMCS_GUEST_SYSENTER_ESP, value);
+	case MSR_SYSENTER_EIP:
+		return address_set(VMCS_GUEST_SYSENTER_EIP, value);
+	}
+	return cpu_msr_set(msr, value);
+}
+
+void vmx_msrs_reset(void)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(cpu_msrs); i++)
+		if (find(cpu_msrs[i].msr))
+			wrmsr(cpu_msrs[i].msr, 0);
+}
+
+/* DR0-DR3 and DR6 are the guest's at all times; DR7 is in the VMCS. SDM vol. 3, table 10-1 */
+void vmx_dr_reset(void)
+{
+	__asm__ volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" ::"r"(0ull));
+	__asm__ volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ull));
+}
+
+void vmx_tsc_offset_set(struct virt_vcpu *v, uint64_t offset)
+{
+	vmwrite64(VMCS_TSC_OFFSET, offset);
+}
