@@ -77,7 +77,9 @@ struct virt_event {
 	uint32_t code;
 };
 
+#define VECTOR_DE 0
 #define VECTOR_DB 1
+#define VECTOR_NMI 2
 #define VECTOR_UD 6
 #define VECTOR_NM 7
 #define VECTOR_DF 8
@@ -123,10 +125,7 @@ struct virt_config {
 	void *apic_page;     /* the vCPU's 4 KiB LAPIC register page (host virtual) */
 	bool use_apic_hw;    /* false: software LAPIC even where hardware could help */
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
-	uint64_t
-		cr4_guest; /* CR4 bits the guest may set without an exit; others exit as CR_WRITE */
-	uint64_t
-		cr4_allowed; /* CR4 bits the guest may set; a write that sets another exits (CR_WRITE) */
+	uint64_t cr4_guest;  /* CR4 bits the guest may set; one that sets another exits as CR_WRITE */
 };
 
 struct virt_ops {
@@ -167,7 +166,10 @@ struct virt_ops {
 
 	/* Moves RIP past the instruction and ends an STI/MOV SS shadow. */
 	void (*skip)(struct virt_vcpu *v, unsigned insn_len);
-	/* Queues the event for the next entry; at most one between two entries. */
+	/*
+	 * Queues the event for the next entry; at most one between two entries. An exception met while an
+	 * event's delivery is pending takes its place, becomes #DF or a triple fault (SDM vol. 3, 6.15).
+	 */
 	void (*inject)(struct virt_vcpu *v, const struct virt_event *event);
 	/* True when the last exit interrupted the delivery of an event, which run() will deliver again. */
 	bool (*event_pending)(struct virt_vcpu *v);

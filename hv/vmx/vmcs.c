@@ -142,6 +142,7 @@ static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t 
 		vmwrite64(VMCS_GUEST_PDPTE0 + 2 * i, 0);
 	x->event.info = 0;
 	x->again = false;
+	x->triple_fault = false;
 	vmx_proc_set(x, PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW, false);
 	vmx_dr_reset();
 	vmx_tlb_flush(v);
@@ -193,7 +194,7 @@ int vmx_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struc
 	x->npt = config->npt;
 	x->vpid = config->asid;
 	x->use_apic_hw = config->use_apic_hw;
-	x->cr4_owned = ~(config->cr4_allowed & vmx_caps.cr4_fixed1) | CR4_VMXE;
+	x->cr4_owned = ~(config->cr4_guest & vmx_caps.cr4_fixed1) | CR4_VMXE;
 	x->apic_page = config->apic_page ? pmem_phys(config->apic_page) : PMEM_NONE;
 
 	if (vmx_clear(x->vmcs) != VMX_OK || vmx_ptrld(x->vmcs) != VMX_OK)

@@ -51,9 +51,7 @@ void vmx_apic_setup(struct vmx_vcpu *x)
 
 void vmx_apic_pending(struct virt_vcpu *v, uint8_t rvi, uint8_t svi)
 {
-	const struct vmx_vcpu *x = v->vendor;
-
-	ASSERT(x->proc2 & PROC2_INTERRUPT_DELIVERY);
+	ASSERT(vmx_caps_may(&vmx_caps, WORD_PROC2, PROC2_INTERRUPT_DELIVERY));
 	vmwrite16(VMCS_GUEST_INTERRUPT_STATUS, (uint16_t)(svi << 8 | rvi));
 }
 

@@ -18,26 +18,72 @@ static uint32_t exception_info(const struct virt_event *event)
 	return INTR_TYPE_FIELD(INTR_EXCEPTION) | (code ? INTR_HAS_CODE : 0);
 }
 
+static uint32_t event_info(const struct virt_event *event)
+{
+	switch (event->kind) {
+	case EVENT_INTERRUPT:
+		return INTR_TYPE_FIELD(INTR_EXTERNAL) | event->vector;
+	case EVENT_NMI:
+		return INTR_TYPE_FIELD(INTR_NMI) | VECTOR_NMI;
+	case EVENT_EXCEPTION:
+		break;
+	}
+	return exception_info(event) | event->vector;
+}
+
+/* SDM vol. 3, table 6-4 */
+enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
+
+static enum fault_class class_of(uint32_t info)
+{
+	if (INTR_TYPE(info) != INTR_EXCEPTION)
+		return BENIGN;
+	switch (INTR_VECTOR(info)) {
+	case VECTOR_DE:
+	case VECTOR_TS:
+	case VECTOR_NP:
+	case VECTOR_SS:
+	case VECTOR_GP:
+		return CONTRIBUTORY;
+	case VECTOR_PF:
+		return PAGE_FAULT;
+	case VECTOR_DF:
+		return DOUBLE_FAULT;
+	default:
+		return BENIGN;
+	}
+}
+
+/* An exception met while another event is being delivered. SDM vol. 3, table 6-5 */
+static void combine(struct vmx_vcpu *x, uint32_t info, uint32_t code)
+{
+	enum fault_class first = class_of(x->event.info), second = class_of(info);
+	bool doubled = second != BENIGN &&
+		       (first == PAGE_FAULT || (first == CONTRIBUTORY && second == CONTRIBUTORY));
+
+	ASSERT(INTR_TYPE(info) == INTR_EXCEPTION);
+	if (first == DOUBLE_FAULT && second != BENIGN) {
+		x->triple_fault = true;
+		return;
+	}
+	if (doubled) {
+		info = INTR_TYPE_FIELD(INTR_EXCEPTION) | VECTOR_DF | (info & INTR_HAS_CODE);
+		code = 0;
+	}
+	x->event = (struct vmx_event){.info = INTR_VALID | info, .code = code};
+}
+
 void vmx_inject(struct virt_vcpu *v, const struct virt_event *event)
 {
 	struct vmx_vcpu *x = v->vendor;
-	uint32_t info = INTR_VALID | event->vector;
+	uint32_t info = event_info(event), code = event->has_code ? event->code : 0;
 
-	ASSERT(x->event.info == 0);
-	switch (event->kind) {
-	case EVENT_INTERRUPT:
-		info |= INTR_TYPE_FIELD(INTR_EXTERNAL);
-		break;
-	case EVENT_NMI:
-		info = INTR_VALID | INTR_TYPE_FIELD(INTR_NMI) | 2;
-		break;
-	case EVENT_EXCEPTION:
-		info |= exception_info(event);
-		break;
+	if (x->again) {
+		combine(x, info, code);
+		return;
 	}
-	x->event.info = info;
-	x->event.code = event->has_code ? event->code : 0;
-	x->event.insn_len = 0;
+	ASSERT(x->event.info == 0);
+	x->event = (struct vmx_event){.info = INTR_VALID | info, .code = code};
 }
 
 bool vmx_event_pending(struct virt_vcpu *v)

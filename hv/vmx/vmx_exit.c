@@ -26,8 +26,6 @@ static void decode_exception_or_nmi(struct vmx_vcpu *x, struct vm_exit *out)
 	uint32_t info = vmread32(VMCS_EXIT_INTR_INFO);
 
 	if (INTR_TYPE(info) == INTR_NMI) {
-		/* As if it had come outside the guest: the handler's IRET lets the next one in. */
-		__asm__ volatile("int $2" ::: "memory");
 		out->kind = VM_EXIT_HOST_NMI;
 		return;
 	}

@@ -79,8 +79,14 @@ void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 
 	if (UNLIKELY(x->pdptes_stale))
 		vmx_pdptes_load(x);
-	if (x->event.info)
+	if (x->event.info) {
+		if (UNLIKELY(x->triple_fault)) {
+			*out = (struct vm_exit){.kind = VM_EXIT_TRIPLE_FAULT,
+						.reason = REASON_TRIPLE_FAULT};
+			return;
+		}
 		vmx_event_load(x);
+	}
 	if (vmx_caps.word[WORD_PIN] & PIN_TIMER)
 		set_timer(x, slice_tsc);
 

@@ -22,6 +22,7 @@ struct vmx_vcpu {
 	uint8_t launched;
 	bool again;        /* `event` is one whose delivery the last exit interrupted */
 	bool pdptes_stale; /* CR0, CR3 or CR4 were set by software; see vmx_regs.c */
+	bool triple_fault; /* the guest has to shut down instead of being entered */
 	bool use_apic_hw;
 	struct virt_vcpu *virt;
 	struct vmx_event event; /* for the next entry */
