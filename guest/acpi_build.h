@@ -6,8 +6,8 @@
 #include "hv/base/err.h"
 
 /*
- * Writes the tables into guest RAM at [base, end), which is below 1 MiB and 64-byte aligned; the RSDP
- * is at `base`. ERR_NOMEM: too many CPUs for the space; ERR_RANGE: no RAM there.
+ * Writes the tables into guest RAM at [base, end), which is below 1 MiB and 64-byte aligned; the
+ * RSDP is at `base`. ERR_NOMEM: too many CPUs for the space; ERR_RANGE: no RAM there.
  */
 int acpi_build(const struct pc_config *config, gpa_t base, gpa_t end, struct why *why) MUST_CHECK;
 

@@ -1,6 +1,6 @@
 /*
- * What a BIOS would have left in memory: ACPI and MP tables, an interrupt vector table and BIOS data
- * area that do no harm, and a reset vector that stops the CPU.
+ * What a BIOS would have left in memory: ACPI and MP tables, an interrupt vector table and BIOS
+ * data area that do no harm, and a reset vector that stops the CPU.
  */
 #ifndef GUEST_FIRMWARE_H
 #define GUEST_FIRMWARE_H

@@ -1,7 +1,8 @@
 /*
  * The 8042 keyboard controller with nothing plugged in: self tests pass, the ports answer that no
- * device is there, A20 and reset work. Also system control port A (0x92). IBM PC AT technical
- * reference, keyboard controller.
+ * device is there, reset works. The A20 line's state is kept and shown, but addresses are never
+ * masked: A20 is always open. Also system control port A (0x92). IBM PC AT technical reference,
+ * "Keyboard Controller".
  */
 #ifndef GUEST_KBD_H
 #define GUEST_KBD_H
@@ -9,16 +10,14 @@
 #include "hv/base/compiler.h"
 
 struct kbd {
-	uint8_t command; /* the command byte (controller RAM 0) */
-	uint8_t ram[32];
+	uint8_t ram[32]; /* [0] is the command byte */
 	uint8_t pending; /* command that waits for its data byte; 0 none */
 	uint8_t out;     /* output buffer */
-	bool out_full, out_aux;
-	bool system_flag;
-	bool data_was_command; /* status bit 3 */
-	uint8_t output_port;   /* bit 0 reset (active low), bit 1 A20 */
+	bool out_full, out_aux, out_timeout;
+	bool last_was_command; /* status bit 3 */
+	uint8_t output_port;
 	uint8_t port92;
-	bool reset_wanted; /* the guest pulsed the reset line; taken by kbd_take_reset */
+	bool reset_wanted; /* until kbd_take_reset */
 };
 
 void kbd_init(struct kbd *k);

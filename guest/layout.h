@@ -1,6 +1,6 @@
 /*
- * The guest PC's fixed addresses: where RAM lies, where the hole for devices is, which I/O ports and
- * interrupt lines the platform's own devices have.
+ * The guest PC's fixed addresses: where RAM lies, where the hole for devices is, which I/O ports
+ * and interrupt lines the platform's own devices have.
  */
 #ifndef GUEST_LAYOUT_H
 #define GUEST_LAYOUT_H
@@ -30,7 +30,8 @@
 #define LAYOUT_UART_IRQ    4u
 #define LAYOUT_RTC_IRQ     8u
 #define LAYOUT_SCI_IRQ     9u
-#define LAYOUT_PCI_GSI     16u /* INTA..INTD of the slots are spread over this GSI and the 7 after it */
+/* INTA..INTD of the slots are spread over this many GSIs from the first. */
+#define LAYOUT_PCI_GSI     16u
 #define LAYOUT_PCI_GSIS    8u
 
 /* RAM below the device hole, and what continues at 4 GiB; `ram_bytes` is the whole. */
@@ -44,7 +45,10 @@ static inline uint64_t layout_ram_above(uint64_t ram_bytes)
 	return ram_bytes - layout_ram_low(ram_bytes);
 }
 
-/* The IOAPIC input of a PCI slot's interrupt pin (0 = INTA#); the _PRT and the MP table say the same. */
+/*
+ * The IOAPIC input of a PCI slot's interrupt pin (0 = INTA#); the _PRT and the MP table say the
+ * same.
+ */
 static inline unsigned layout_pci_gsi(unsigned slot, unsigned pin)
 {
 	return LAYOUT_PCI_GSI + (slot + pin) % LAYOUT_PCI_GSIS;
@@ -56,7 +60,10 @@ static inline unsigned layout_pci_irq(unsigned slot, unsigned pin)
 	return 10 + (slot + pin) % 2;
 }
 
-/* What firmware says of memory: ACPI 6.5, table 15.374, types 1 and 2; BIOS call E820 and Multiboot alike. */
+/*
+ * What firmware says of memory: ACPI 6.5, table 15.374, types 1 and 2; BIOS call E820 and Multiboot
+ * alike.
+ */
 enum layout_kind { LAYOUT_RAM = 1, LAYOUT_RESERVED = 2 };
 
 struct layout_range {

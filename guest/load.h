@@ -28,8 +28,8 @@ struct load_request {
 };
 
 /*
- * The boot CPU's state: protected mode, paging off, interrupts off, flat 4 GiB segments. EFLAGS is 2.
- * Code segment `cs`, data in DS, ES, FS, GS, SS `ds`; both are in the GDT at `gdt`.
+ * The boot CPU's state: protected mode, paging off, interrupts off, flat 4 GiB segments. EFLAGS is
+ * 2. Code segment `cs`, data in DS, ES, FS, GS, SS `ds`; both are in the GDT at `gdt`.
  */
 struct load_result {
 	enum image_kind kind;

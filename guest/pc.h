@@ -6,6 +6,7 @@
 #ifndef GUEST_PC_H
 #define GUEST_PC_H
 
+#include "guest/dma.h"
 #include "guest/kbd.h"
 #include "guest/pci.h"
 #include "guest/pic.h"
@@ -19,11 +20,17 @@ enum pc_power { PC_POWER_OFF, PC_POWER_RESET, PC_POWER_DEBUG_EXIT };
 
 /* What the PC needs from whoever hosts it. All are set; `ctx` is pc_init's. */
 struct pc_ops {
-	/* Level of a global system interrupt, an input of the IOAPIC. True is asserted, whatever the polarity. */
+	/*
+	 * Level of a global system interrupt, an IOAPIC input. True: asserted, whatever the
+	 * polarity.
+	 */
 	void (*gsi)(void *ctx, unsigned gsi, bool level);
 	/* The 8259s' INTR output: LINT0 of the boot CPU. */
 	void (*intr)(void *ctx, bool level);
-	/* The guest switched itself off or asked for reset; `code` counts for PC_POWER_DEBUG_EXIT only. */
+	/*
+	 * The guest switched itself off or asked for reset; `code` counts for PC_POWER_DEBUG_EXIT
+	 * only.
+	 */
 	void (*power)(void *ctx, enum pc_power what, uint8_t code);
 	void (*console_tx)(void *ctx, uint8_t byte);
 	/* pc_next_event() gives another time now. */
@@ -49,23 +56,27 @@ struct pc {
 	struct uart com1;
 	struct kbd kbd;
 	struct pm pm;
+	struct dma dma;
 	struct pci pci;
-	uint8_t page_regs[16]; /* DMA page registers, ports 0x80..0x8f; 0x80 is the POST code */
-	uint8_t dma[32]; /* 8237 registers: they hold what was written, no channel ever runs */
-	/* what the hosts's side was last told */
+	/* what the host's side was last told */
+	uint32_t isa_level; /* bit per ISA interrupt */
 	uint32_t gsi_level; /* bit per GSI */
 	bool intr_level;
-	uint64_t pit_edges_seen;
+	uint64_t pit_edges;
 	uint64_t next_event;
 	/* counters */
-	uint64_t io_reads, io_writes, unknown_reads, unknown_writes;
-	uint64_t unknown_logged[BITMAP_WORDS(65536)]; /* ports named in the log already */
+	uint64_t io_reads, io_writes, mmio_reads, mmio_writes;
+	uint64_t unknown_reads, unknown_writes;     /* of either kind: nobody answered */
+	uint64_t ports_logged[BITMAP_WORDS(65536)]; /* ports that the log names already */
 };
 
 /* Power on. `now` is in ns of the clock that all other calls use, too. */
 void pc_init(struct pc *pc, const struct pc_config *config, const struct pc_ops *ops, void *ctx,
 	     uint64_t now);
-/* The reset line: all devices as after power on, but the clock runs on and CMOS memory is kept; PCI devices that were added stay where they are. */
+/*
+ * The reset line: all devices as after power on, but the clock runs on, CMOS memory is kept, PCI
+ * devices stay in their slots, and what waits at the console still waits.
+ */
 void pc_reset(struct pc *pc, uint64_t now);
 
 /* `size` is 1, 2 or 4. What no device answers reads all ones and drops writes. */
@@ -83,12 +94,12 @@ void pc_tick(struct pc *pc, uint64_t now);
 /* The interrupt acknowledge cycle: the 8259s give the vector and may lower INTR. */
 uint8_t pc_int_ack(struct pc *pc);
 
-/* Bytes typed at the guest's console; returns how many were taken, the rest is to be offered again. */
+/* Bytes typed at the guest's console; returns how many were taken: offer the rest again later. */
 size_t pc_console_rx(struct pc *pc, const uint8_t *bytes, size_t count, uint64_t now);
 
-void pc_power_button(struct pc *pc);
+void pc_power_button(struct pc *pc, uint64_t now);
 
 /* Passes on the INTx lines that pci_set_intx moved outside of a pc_* call. */
-void pc_pci_sync(struct pc *pc);
+void pc_pci_sync(struct pc *pc, uint64_t now);
 
 #endif

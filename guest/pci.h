@@ -1,7 +1,7 @@
 /*
  * PCI bus 0 behind configuration mechanism 1 (ports 0xCF8, 0xCFC). Devices are structures of their
- * owner's; the bus answers configuration cycles, places and decodes BARs and passes the accesses on.
- * PCI Local Bus Specification 3.0, 3.2.2.3.2 and chapter 6.
+ * owner's; the bus answers configuration cycles, places and decodes BARs and passes the accesses
+ * on. PCI Local Bus Specification 3.0, 3.2.2.3.2 and chapter 6.
  */
 #ifndef GUEST_PCI_H
 #define GUEST_PCI_H
@@ -52,6 +52,8 @@ struct pci_device_ops {
 			  uint64_t value, uint64_t now);
 	/* Configuration bytes [offset, offset + size) were written, masks applied. */
 	void (*config_written)(struct pci_device *dev, unsigned offset, unsigned size);
+	/* The bus was reset: command register and BARs are as after pci_add again, INTA# is low. */
+	void (*reset)(struct pci_device *dev);
 };
 
 struct pci_device {
@@ -62,6 +64,8 @@ struct pci_device {
 	struct pci_bar bar[PCI_BARS];  /* a MEM64 BAR takes two entries; the second is NONE */
 	const struct pci_device_ops *ops;
 	unsigned slot;
+	uint16_t command_at_reset;
+	uint32_t bar_at_reset[PCI_BARS];
 	bool intx; /* level of INTA#, set with pci_set_intx */
 };
 
@@ -70,10 +74,11 @@ struct pci {
 	struct pci_device *dev[PCI_SLOTS];
 	struct pci_device host, isa;
 	uint32_t next_io, next_mem; /* where the next BAR is placed */
-	bool lines_moved;           /* an INTx level may have changed since pc looked */
 };
 
 void pci_init(struct pci *bus);
+/* Devices stay in their slots, with the BARs that pci_add gave them. */
+void pci_reset(struct pci *bus);
 
 /* Fills the identity part of the header: everything is 0 before and read-only unless said here. */
 void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device,
@@ -85,8 +90,8 @@ void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, 
  */
 int pci_add(struct pci *bus, struct pci_device *dev, unsigned slot, struct why *why) MUST_CHECK;
 
-/* The device's INTA# line; the PC passes it to the interrupt controllers at its next pc_* call or pc_pci_sync. */
-void pci_set_intx(struct pci *bus, struct pci_device *dev, bool level);
+/* The device's INTA# line; the PC passes it on at the end of the pc_* call, or at pc_pci_sync. */
+void pci_set_intx(struct pci_device *dev, bool level);
 
 /* Is INTA# of the device asserted, the command register's disable bit applied? */
 bool pci_intx(const struct pci_device *dev);

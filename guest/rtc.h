@@ -11,18 +11,18 @@
 
 struct rtc {
 	uint8_t index;                /* port 0x70, bits 6:0 */
-	bool nmi_off;                 /* port 0x70, bit 7 */
-	uint8_t cmos[RTC_CMOS_BYTES]; /* time bytes are kept in `base`, the rest here */
-	int64_t base;                 /* guest wall clock, seconds since 1970, at base_ns */
-	uint64_t base_ns;
-	bool halted;        /* register B SET: the time stands still */
-	uint64_t second_ns; /* start of the next second not acted on yet: update flag and alarm */
-	uint64_t period_ns; /* start of the periodic interrupt's phase */
-	uint64_t periods;   /* periods acted on since */
+	uint8_t cmos[RTC_CMOS_BYTES]; /* while the clock runs, the time bytes are not kept here */
+	int64_t base;                 /* guest wall clock at base_ns, seconds since 1970 */
+	uint64_t base_ns;             /* a second begins here; earlier than any `now` */
+	bool halted;       /* register B's SET or the divider's reset: time stands still */
+	uint64_t seconds;  /* seconds since base_ns whose update and alarm were acted on */
+	uint64_t phase_ns; /* start of the periodic interrupt's phase */
+	uint64_t periods;  /* periods since phase_ns that were acted on */
 };
 
-/* `unix_seconds` is the wall clock at `now`. */
-void rtc_init(struct rtc *r, uint64_t ram_bytes, int64_t unix_seconds, uint64_t now);
+/* RAM below 4 GiB and above it, bytes; `unix_seconds` is the wall clock at `now`. */
+void rtc_init(struct rtc *r, uint64_t ram_low, uint64_t ram_above, int64_t unix_seconds,
+	      uint64_t now);
 /* A machine reset: the interrupt enables are cleared, time and CMOS memory stay. */
 void rtc_reset(struct rtc *r);
 

@@ -32,6 +32,8 @@ struct uart_tx {
 };
 
 void uart_init(struct uart *u);
+/* Master reset; the backlog and the counters stay. */
+void uart_reset(struct uart *u);
 
 /* Registers 0..7 from the base port. */
 uint8_t uart_read(struct uart *u, unsigned reg, uint64_t now);
