@@ -1,4 +1,14 @@
 # The two boot images; each carries the core inside it.
 
-boot:
+BOOT_OUT := $(BUILD)/boot
+
+# Symbols for the backtrace are in the core's own data; ELF's are not needed at run time.
+CORE_STRIPPED := $(BOOT_OUT)/core.stripped
+$(CORE_STRIPPED): $(CORE_ELF)
+	@mkdir -p $(@D)
+	$(OBJCOPY) --strip-all $< $@
+
+include boot/efi.mk
+
+boot: $(BOOT_OUT)/amalgam.efi ## both boot images
 .PHONY: boot

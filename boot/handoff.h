@@ -58,14 +58,14 @@ struct handoff_framebuffer {
 struct handoff {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t size; /* of this structure, bytes */
+	uint32_t size;   /* of this structure, bytes */
 	uint32_t loader; /* enum handoff_loader */
 	uint32_t range_count, file_count;
-	uint32_t cmdline_cut; /* 1: the command line was longer than fits */
+	uint32_t cmdline_cut;          /* 1: the command line was longer than fits */
 	uint64_t core_base, core_size; /* physical place of the core's image */
-	uint64_t rsdp;      /* physical; 0: not told, search for it */
-	uint64_t start_tsc; /* TSC when the loader started */
-	uint8_t boot_mac[8]; /* NIC it was booted from, 6 bytes; all 0: not known */
+	uint64_t rsdp;                 /* physical; 0: not told, search for it */
+	uint64_t start_tsc;            /* TSC when the loader started */
+	uint8_t boot_mac[8];           /* NIC it was booted from, 6 bytes; all 0: not known */
 	struct handoff_framebuffer fb;
 	char cmdline[HANDOFF_CMDLINE];
 	struct handoff_range ranges[HANDOFF_RANGES];
@@ -75,7 +75,8 @@ struct handoff {
 _Static_assert(sizeof(struct handoff_range) == 24, "same layout in 32-bit and 64-bit code");
 _Static_assert(sizeof(struct handoff_file) == 528, "same layout in 32-bit and 64-bit code");
 _Static_assert(offsetof(struct handoff, ranges) == 96 + HANDOFF_CMDLINE, "no hidden padding");
-_Static_assert(sizeof(struct handoff) == 96 + HANDOFF_CMDLINE + 24 * HANDOFF_RANGES + 528 * HANDOFF_FILES,
+_Static_assert(sizeof(struct handoff) ==
+		       96 + HANDOFF_CMDLINE + 24 * HANDOFF_RANGES + 528 * HANDOFF_FILES,
 	       "no hidden padding");
 
 #endif
