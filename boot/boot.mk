@@ -9,6 +9,7 @@ $(CORE_STRIPPED): $(CORE_ELF)
 	$(OBJCOPY) --strip-all $< $@
 
 include boot/efi.mk
+include boot/multiboot.mk
 
-boot: $(BOOT_OUT)/amalgam.efi ## both boot images
+boot: $(BOOT_OUT)/amalgam.efi $(BOOT_OUT)/amalgam.elf ## both boot images
 .PHONY: boot
