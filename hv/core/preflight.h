@@ -18,8 +18,8 @@ enum preflight_verdict {
 
 struct preflight_line {
 	enum preflight_verdict verdict;
-	char need[28];  /* "EPT", "RAM" */
-	char text[212]; /* what was found */
+	char need[32];  /* "EPT", "RAM" */
+	char text[208]; /* what was found */
 };
 
 struct preflight {
