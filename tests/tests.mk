@@ -28,7 +28,19 @@ $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 check-host: $(HOST_TESTS) ## unit tests of the portable code under ASan and UBSan
 	@set -e; for t in $(HOST_TESTS); do echo "== $$t"; $$t; done
 
-.PHONY: check-host
+# Tests that start threads, once more under the thread sanitizer: lock-free code with its memory order.
+TSAN_OUT   := $(BUILD)/tsan
+TSAN_TESTS := $(addprefix $(TSAN_OUT)/,test_apic_post)
+$(TSAN_OUT)/test_apic_post: $(wildcard apic/*.c)
+
+$(TSAN_OUT)/test_%: tests/host/test_%.c tests/host/plat.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O1 -g -fsanitize=thread -I. $(WARNINGS) $^ -lcmocka -lpthread -o $@
+
+check-tsan: $(TSAN_TESTS) ## tests with threads under TSan
+	@set -e; for t in $(TSAN_TESTS); do echo "== $$t"; $$t; done
+
+.PHONY: check-host check-tsan
 .SECONDARY:
 
 -include $(HOST_OBJ:.o=.d) $(wildcard $(HOST_OUT)/tests/host/*.d)

@@ -5,7 +5,7 @@ FUZZ_OUT    := $(BUILD)/fuzz
 FUZZ_RUNS   ?= 20000
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
                -fno-sanitize-recover=all -fno-omit-frame-pointer -I. -I$(BUILD)/include \
-               $(WARNINGS) -MMD -MP
+               $(filter-out -Wno-format-truncation,$(WARNINGS)) -MMD -MP
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_LIB    := $(FUZZ_OUT)/libportable.a
 FUZZ_OBJ    := $(PORTABLE_SRC:%.c=$(FUZZ_OUT)/%.o)

@@ -149,6 +149,8 @@ static void tpr_holds_back_its_class_and_below(void **state)
 	rig_post(0, 0x54);
 	assert_int_equal(rig_pull(0), -1);
 	assert_int_equal(lapic_tpr_threshold(&rig.lapic[0]), 0);
+	rig_write(0, LAPIC_TPR, 0x50);
+	assert_int_equal(lapic_tpr_threshold(&rig.lapic[0]), 0);
 	/* PPR takes the TPR whole when its class is not below. */
 	assert_int_equal(rig_read(0, LAPIC_PPR), 0x50);
 	rig_write(0, LAPIC_TPR, 0x57);
@@ -253,6 +255,7 @@ static void lint_pins_follow_their_lvt(void **state)
 	struct lapic_events ev = {0};
 
 	/* Masked: the edge is lost. */
+	rig_write(0, LAPIC_LVT_LINT1, 0x10400);
 	lapic_lint(l, 1, true, &ev);
 	rig_write(0, LAPIC_LVT_LINT1, 0x400);
 	assert_false(ev.nmi);
@@ -312,6 +315,17 @@ static void lint0_level_waits_for_eoi(void **state)
 	assert_int_equal(rig_read(0, LAPIC_LVT_LINT0), 0x0c045);
 	rig_write(0, LAPIC_LVT_LINT0, 0x10700);
 	assert_int_equal(rig_read(0, LAPIC_LVT_LINT0), 0x10700);
+}
+
+static void pins_outlive_init(void **state)
+{
+	struct lapic_events ev = {0};
+
+	lapic_lint(&rig.lapic[0], 0, true, &ev);
+	lapic_reset_init(&rig.lapic[0]);
+	rig_enable(0);
+	rig_write(0, LAPIC_LVT_LINT0, 0x08045);
+	assert_int_equal(rig_take(0), 0x45);
 }
 
 static void extint_needs_open_lint0(void **state)
@@ -374,6 +388,10 @@ static void icr_shorthands(void **state)
 	/* Self is dealt with here. */
 	assert_true(!act.send_ipi && act.recheck);
 	assert_int_equal(rig_take(1), 0xa1);
+	rig_write(1, LAPIC_SVR, 0xff);
+	rig_write(1, LAPIC_ICR_LOW, 0x400b1);
+	assert_int_equal(rig_take(1), -1);
+	rig_enable(1);
 	rig_write(1, LAPIC_ICR_LOW, 0x800a2);
 	rig_write(1, LAPIC_ICR_LOW, 0xc00a3);
 	for (unsigned cpu = 0; cpu < RIG_CPUS; cpu++) {
@@ -484,6 +502,7 @@ int main(void)
 		cmocka_unit_test_setup(reserved_registers_read_zero_and_are_logged, rig_setup),
 		cmocka_unit_test_setup(lint_pins_follow_their_lvt, rig_setup),
 		cmocka_unit_test_setup(lint0_level_waits_for_eoi, rig_setup),
+		cmocka_unit_test_setup(pins_outlive_init, rig_setup),
 		cmocka_unit_test_setup(extint_needs_open_lint0, rig_setup),
 		cmocka_unit_test_setup(virtual_wire_is_what_a_bios_leaves, rig_setup_cold),
 		cmocka_unit_test_setup(icr_makes_messages, rig_setup),

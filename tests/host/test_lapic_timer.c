@@ -259,7 +259,7 @@ static void a_set_tsc_moves_the_count_along(void **state)
 
 static void illegal_timer_vector_is_logged(void **state)
 {
-	rig_write(0, LAPIC_LVT_TIMER, 7);
+	rig_write(0, LAPIC_LVT_TIMER, 15);
 	rig_write(0, LAPIC_TIMER_INITIAL, 1);
 	lapic_timer_expire(l(), 1000);
 	assert_int_equal(rig_pull(0), -1);
