@@ -1,0 +1,65 @@
+/* What the files of the transport share with each other and with nobody else. */
+#ifndef NET_TRANSPORT_XPORT_PRIV_H
+#define NET_TRANSPORT_XPORT_PRIV_H
+
+#include "net/transport/xport.h"
+
+/* Bounds of what adapts itself to the measured round trip. */
+#define XPORT_OPEN_WAIT_MIN (1 * NS_PER_MS)
+#define XPORT_OPEN_WAIT_MAX (256 * NS_PER_MS)
+#define XPORT_RTO_FIRST     (10 * NS_PER_MS) /* until a round trip was measured */
+#define XPORT_RTO_MIN       (200 * NS_PER_US)
+#define XPORT_RTO_MAX       (1 * NS_PER_S)
+#define XPORT_ACK_DELAY     (50 * NS_PER_US) /* for data to ride on */
+#define XPORT_ACK_EVERY     4
+#define XPORT_PROBES        4
+#define XPORT_WINDOW_FIRST  32
+#define XPORT_WINDOW_MIN    8
+#define XPORT_URGENT_EXTRA  8 /* segments the urgent channel may have in flight beyond the window */
+
+static inline unsigned xport_index(const struct xport *x, const struct xport_peer *p)
+{
+	return (unsigned)(p - x->peers);
+}
+
+static inline void xport_ready(struct xport *x, const struct xport_peer *p)
+{
+	x->ready |= BIT(xport_index(x, p));
+}
+
+/* Sets one of the peer's timers. */
+static inline void xport_timer(struct xport *x, uint64_t *timer, uint64_t at)
+{
+	*timer = at;
+	x->timer_at = MIN(x->timer_at, at);
+}
+
+static inline struct xport_seg *xport_seg(struct xport_channel *ch, uint32_t seq)
+{
+	return &ch->segs[seq % XPORT_WINDOW];
+}
+
+/* A fresh session id; never 0. */
+uint32_t xport_new_id(struct xport *x);
+
+/* Ends the session and begins to look for a new one; what was queued is dropped. */
+void xport_break(struct xport *x, struct xport_peer *p, uint64_t now);
+/* Both channels begin at segment 0; with `keep`, what was queued is sent again from its start. */
+void xport_rewind(struct xport *x, struct xport_peer *p, bool keep);
+
+/* The frames that seal and doubt sessions; see xport_session.c. */
+void xport_open_in(struct xport *x, struct xport_peer *p, uint64_t now,
+		   const struct wire_head *head);
+void xport_open_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
+		       const struct wire_head *head);
+/* True when the frame belongs to the session, which it may have begun. */
+bool xport_session_in(struct xport *x, struct xport_peer *p, uint64_t now,
+		      const struct wire_head *head);
+
+/* Acknowledgements and round trips; see xport_ack.c. */
+void xport_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
+		  const struct wire_session *s);
+uint64_t xport_rto(const struct xport_peer *p);
+void xport_rto_run(struct xport *x, struct xport_peer *p, uint64_t now);
+
+#endif
