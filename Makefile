@@ -19,6 +19,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wun
 
 include hv/hv.mk
 include boot/boot.mk
+include net/net.mk
 include tests/tests.mk
 include tools/tools.mk
 

@@ -1,0 +1,32 @@
+# The wire: transport, NIC drivers, IP, and their tests.
+
+# The drivers reach hardware through small ops, so they run against fake devices on the host.
+NET_DRIVER_SRC := $(wildcard net/drivers/*.c)
+HOST_CORE      += $(NET_DRIVER_SRC)
+NET_OUT        := $(BUILD)/net
+NET_CFLAGS     := -std=gnu17 -O2 -g -I. -I$(BUILD)/include $(WARNINGS)
+WIRE_SRC       := $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard net/transport/*.c)
+WIRE_HDR       := $(wildcard hv/base/*.h net/transport/*.h)
+
+# Every table of docs/wire.md against the structures.
+$(NET_OUT)/wiredoc.c: docs/wire.md tools/wiredoc
+	@mkdir -p $(@D)
+	tools/wiredoc $< > $@
+$(NET_OUT)/wiredoc.o: $(NET_OUT)/wiredoc.c net/transport/frame.h
+	$(CC) $(NET_CFLAGS) -c $< -o $@
+
+##: The wire
+check-wire-doc: $(NET_OUT)/wiredoc.o ## docs/wire.md against the structures it describes
+check-host: check-wire-doc
+
+# The same test programs without sanitizers, for many schedules.
+$(NET_OUT)/test_%: tests/host/test_%.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR)
+	@mkdir -p $(@D)
+	$(CC) $(NET_CFLAGS) $(filter %.c,$^) -lcmocka -o $@
+
+WIRE_SCHEDULES ?= 100000
+test-wire: $(NET_OUT)/test_transport ## the transport under WIRE_SCHEDULES seeded fault schedules
+	$(NET_OUT)/test_transport $(WIRE_SCHEDULES)
+
+test: test-wire
+.PHONY: check-wire-doc test-wire test
