@@ -189,6 +189,8 @@ static void msr_write(unsigned i, uint32_t msr, uint64_t value)
 		return;
 	}
 	HOLDS(msr < MSR_X2APIC_FIRST || before == APIC_X2APIC);
+	HOLDS(before != APIC_OFF || lapic_mode(l) != APIC_X2APIC);
+	HOLDS(before != APIC_X2APIC || lapic_mode(l) != APIC_XAPIC);
 	if (msr == MSR_X2APIC_FIRST + LAPIC_EOI / 16)
 		after_eoi(&cpus[i]);
 	if (lapic_mode(l) == before)
@@ -285,11 +287,13 @@ static void ioapic_step(struct input *in, uint8_t what)
 {
 	struct ioapic_out out;
 	uint8_t index = (uint8_t)take(in, 1);
+	/* Mostly the first few pins, so that things meet. */
+	unsigned pin = index & 0x40 ? index % IOAPIC_PINS : index % 4u;
 
 	if (what & 1) {
-		ioapic_line(&io, index % IOAPIC_PINS, index & 0x80, &out);
+		ioapic_line(&io, pin, index & 0x80, &out);
 	} else {
-		ioapic_write(&io, IOAPIC_INDEX, index % 0x48, &out);
+		ioapic_write(&io, IOAPIC_INDEX, what & 4 ? index : 0x10 + 2 * pin, &out);
 		HOLDS(out.count == 0);
 		ioapic_write(&io, what & 2 ? IOAPIC_EOI : IOAPIC_DATA, (uint32_t)take(in, 4), &out);
 		ioapic_read(&io, IOAPIC_DATA);
