@@ -46,3 +46,4 @@ check-tsan: $(TSAN_TESTS) ## tests with threads under TSan
 -include $(HOST_OBJ:.o=.d) $(wildcard $(HOST_OUT)/tests/host/*.d)
 
 include tests/fuzz/fuzz.mk
+include tests/guest/guest.mk
