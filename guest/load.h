@@ -44,14 +44,7 @@ struct load_result {
 enum image_kind image_identify(const uint8_t *image, size_t size);
 const char *image_kind_name(enum image_kind kind);
 
-/* Identifies the image and loads it with one of the two below. */
+/* Identifies the image and loads it. Refuses what is malformed or does not fit, with a sentence. */
 int load_image(const struct load_request *req, struct load_result *out, struct why *why) MUST_CHECK;
-
-/* Linux/x86 boot protocol 2.10 and later, 32-bit entry. */
-int bzimage_load(const struct load_request *req, struct load_result *out,
-		 struct why *why) MUST_CHECK;
-/* Multiboot Specification 0.6.96: ELF32, or the address fields of its header. */
-int multiboot_load(const struct load_request *req, struct load_result *out,
-		   struct why *why) MUST_CHECK;
 
 #endif
