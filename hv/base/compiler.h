@@ -9,6 +9,7 @@
 #define NORETURN         __attribute__((noreturn))
 #define MUST_CHECK       __attribute__((warn_unused_result))
 #define UNUSED           __attribute__((unused))
+#define COLD             __attribute__((cold, noinline)) /* kept out of its hot caller */
 #define SECTION(name)    __attribute__((section(name)))
 #define PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 

@@ -62,8 +62,6 @@ static void write_controls(struct vmx_vcpu *x)
 		vmwrite32(VMCS_PLE_GAP, PLE_GAP);
 		vmwrite32(VMCS_PLE_WINDOW, PLE_WINDOW);
 	}
-	/* Not the value to start with: the first run() writes one. */
-	x->timer = UINT32_MAX;
 	if (vmx_caps.word[WORD_PIN] & PIN_TIMER)
 		vmwrite32(VMCS_TIMER_VALUE, x->timer);
 }
@@ -140,9 +138,8 @@ static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t 
 	vmwrite32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 	for (unsigned i = 0; i < 4; i++)
 		vmwrite64(VMCS_GUEST_PDPTE0 + 2 * i, 0);
-	x->event.info = 0;
 	x->again = false;
-	x->triple_fault = false;
+	x->todo = 0;
 	vmx_proc_set(x, PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW, false);
 	vmx_dr_reset();
 	vmx_tlb_flush(v);
@@ -193,6 +190,7 @@ int vmx_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struc
 	x->virt = v;
 	x->npt = config->npt;
 	x->vpid = config->asid;
+	vmx_slice_set(x, 0);
 	x->use_apic_hw = config->use_apic_hw;
 	x->cr4_owned = ~(config->cr4_guest & vmx_caps.cr4_fixed1) | CR4_VMXE;
 	x->apic_page = config->apic_page ? pmem_phys(config->apic_page) : PMEM_NONE;

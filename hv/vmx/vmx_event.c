@@ -63,7 +63,7 @@ static void combine(struct vmx_vcpu *x, uint32_t info, uint32_t code)
 
 	ASSERT(INTR_TYPE(info) == INTR_EXCEPTION);
 	if (first == DOUBLE_FAULT && second != BENIGN) {
-		x->triple_fault = true;
+		x->todo |= TODO_SHUTDOWN;
 		return;
 	}
 	if (doubled) {
@@ -82,8 +82,9 @@ void vmx_inject(struct virt_vcpu *v, const struct virt_event *event)
 		combine(x, info, code);
 		return;
 	}
-	ASSERT(x->event.info == 0);
+	ASSERT(!(x->todo & TODO_EVENT));
 	x->event = (struct vmx_event){.info = INTR_VALID | info, .code = code};
+	x->todo |= TODO_EVENT;
 }
 
 bool vmx_event_pending(struct virt_vcpu *v)
@@ -104,6 +105,7 @@ void vmx_event_keep(struct vmx_vcpu *x, uint32_t info)
 	    type == INTR_SOFT_EXCEPTION)
 		x->event.insn_len = vmread32(VMCS_EXIT_INSN_LEN);
 	x->again = true;
+	x->todo |= TODO_EVENT;
 	/* Its delivery had begun to block NMIs, and would be refused for that. SDM vol. 3, 28.2.4 */
 	if (type == INTR_NMI) {
 		uint32_t state = vmread32(VMCS_GUEST_INTERRUPTIBILITY);
@@ -119,7 +121,6 @@ void vmx_event_load(struct vmx_vcpu *x)
 		vmwrite32(VMCS_ENTRY_ERROR_CODE, x->event.code);
 	if (INTR_TYPE(x->event.info) >= INTR_SOFT_INTERRUPT)
 		vmwrite32(VMCS_ENTRY_INSN_LEN, x->event.insn_len);
-	x->event.info = 0;
 	x->again = false;
 }
 
@@ -132,7 +133,7 @@ bool vmx_irq_ready(struct virt_vcpu *v)
 {
 	const struct vmx_vcpu *x = v->vendor;
 
-	return x->event.info == 0 && (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	return !(x->todo & TODO_EVENT) && (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
 	       !in_shadow(vmread32(VMCS_GUEST_INTERRUPTIBILITY));
 }
 
@@ -142,7 +143,7 @@ bool vmx_nmi_ready(struct virt_vcpu *v)
 	uint32_t state = vmread32(VMCS_GUEST_INTERRUPTIBILITY);
 
 	/* Whether STI blocks NMIs too is the CPU's choice; waiting is right for all. */
-	return x->event.info == 0 && !in_shadow(state) && !(state & BLOCKED_BY_NMI);
+	return !(x->todo & TODO_EVENT) && !in_shadow(state) && !(state & BLOCKED_BY_NMI);
 }
 
 void vmx_irq_window(struct virt_vcpu *v, bool on)

@@ -18,7 +18,7 @@ struct exit_entry {
 	void (*decode)(struct vmx_vcpu *x, struct vm_exit *out);
 };
 
-static void decode_unknown(struct vmx_vcpu *x, struct vm_exit *out);
+COLD static void decode_unknown(struct vmx_vcpu *x, struct vm_exit *out);
 
 /* 28.2.1, table 28-1: the exception bitmap asks for machine checks only. */
 static void decode_exception_or_nmi(struct vmx_vcpu *x, struct vm_exit *out)
@@ -256,7 +256,7 @@ static const struct exit_entry exits[REASON_COUNT] = {
 };
 // clang-format on
 
-static void decode_unknown(struct vmx_vcpu *x, struct vm_exit *out)
+COLD static void decode_unknown(struct vmx_vcpu *x, struct vm_exit *out)
 {
 	const char *name = out->reason < REASON_COUNT ? exits[out->reason].name : NULL;
 

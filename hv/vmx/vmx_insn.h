@@ -16,7 +16,7 @@ enum vmx_status { VMX_OK = 0, VMX_FAIL_INVALID = 1, VMX_FAIL_VALID = 2 };
 const char *vmx_insn_error_text(uint32_t number);
 
 /* A VMREAD or VMWRITE failed: our own mistake, or no VMCS is current. */
-NORETURN void vmx_field_broken(const char *insn, uint64_t field);
+COLD NORETURN void vmx_field_broken(const char *insn, uint64_t field);
 
 static inline enum vmx_status vmx_on(hpa_t region)
 {

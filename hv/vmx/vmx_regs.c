@@ -37,7 +37,6 @@ void vmx_pdptes_load(struct vmx_vcpu *x)
 {
 	uint64_t pdpte[4] = {0};
 
-	x->pdptes_stale = false;
 	if (!vmx_pae_paging(vmreadn(VMCS_GUEST_CR0), vmreadn(VMCS_GUEST_CR4),
 			    vmread64(VMCS_GUEST_EFER)))
 		return;
@@ -84,7 +83,7 @@ static void cr0_set(struct virt_vcpu *v, uint64_t value)
 	/* The cache is never really off: that would cost the node, and buy the guest nothing. */
 	vmwriten(VMCS_GUEST_CR0, (value & ~(CR0_CD | CR0_NW)) | CR0_NE);
 	long_mode_update(value, vmread64(VMCS_GUEST_EFER));
-	x->pdptes_stale = true;
+	x->todo |= TODO_PDPTES;
 	if ((old ^ value) & CR0_TRANSLATION)
 		vmx_tlb_flush(v);
 }
@@ -96,7 +95,7 @@ static void cr4_set(struct virt_vcpu *v, uint64_t value)
 
 	vmwriten(VMCS_CR4_SHADOW, value);
 	vmwriten(VMCS_GUEST_CR4, value | CR4_VMXE);
-	x->pdptes_stale = true;
+	x->todo |= TODO_PDPTES;
 	if ((old ^ value) & CR4_TRANSLATION)
 		vmx_tlb_flush(v);
 }
@@ -150,7 +149,7 @@ void vmx_reg_set(struct virt_vcpu *v, enum virt_reg reg, uint64_t value)
 		return;
 	case REG_CR3:
 		vmwriten(VMCS_GUEST_CR3, value);
-		x->pdptes_stale = true;
+		x->todo |= TODO_PDPTES;
 		vmx_tlb_flush(v);
 		return;
 	case REG_CR4:
@@ -226,7 +225,7 @@ void vmx_seg_set(struct virt_vcpu *v, enum virt_seg_id id, const struct virt_seg
 }
 
 /* RIP wraps at 4 GiB outside 64-bit code, and this is where that shows. */
-static uint64_t wrapped(uint64_t rip)
+COLD static uint64_t wrapped(uint64_t rip)
 {
 	bool wide = (vmread64(VMCS_GUEST_EFER) & EFER_LMA) &&
 		    (vmread32(VMCS_GUEST_ES_ACCESS + 2 * SEG_CS) & ACCESS_L);
@@ -235,7 +234,7 @@ static uint64_t wrapped(uint64_t rip)
 }
 
 /* The instruction is done and is no branch, so a single step is due after it. SDM vol. 3, 17.3.1.4 */
-static void single_step(void)
+COLD static void single_step(void)
 {
 	if (!(vmread64(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwriten(VMCS_GUEST_PENDING_DEBUG,

@@ -5,6 +5,7 @@
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/msr.h"
+#include "hv/x86/tsc.h"
 
 /* vmx_entry.S */
 ASSERT_OFFSET(struct virt_vcpu, gpr, 0);
@@ -12,23 +13,53 @@ ASSERT_OFFSET(struct virt_vcpu, cr2, 0x80);
 STATIC_ASSERT(GPR_RDI == 7 && GPR_R15 == 15, "vmx_entry.S has the registers in encoding order");
 STATIC_ASSERT(VMCS_HOST_RSP == 0x6c14, "vmx_entry.S has the encoding too");
 
+/* Longest stay with the guest's interrupts off. */
+#define CLOSED_STAY_NS (50 * NS_PER_US)
+
+/* At least one: a timer of 0 expires before the first instruction. */
+static uint32_t timer_ticks(uint64_t tsc)
+{
+	uint64_t ticks = tsc >> vmx_caps.timer_shift;
+
+	return (uint32_t)(ticks ? MIN(ticks, UINT32_MAX) : 1);
+}
+
+void vmx_slice_set(struct vmx_vcpu *x, uint64_t slice_tsc)
+{
+	x->slice = slice_tsc;
+	x->open_timer = timer_ticks(slice_tsc ? slice_tsc : UINT64_MAX);
+	x->closed_timer = MIN(x->open_timer, timer_ticks(ns_to_tsc(CLOSED_STAY_NS)));
+}
+
 /*
- * The timer field keeps its value over exits, so it is written only when the slice changes. The timer
- * is always on: without a slice it runs its longest, some seconds at least. SDM vol. 3, 26.5.1
+ * How long the guest may stay: to the end of its slice, and with interrupts off it is called back soon.
+ * A host interrupt ends its stay then too, by the manual, but not under every emulator, and a guest
+ * that spins with interrupts off may be waiting for just that interrupt. Such stretches are short, so
+ * the timer hardly ever fires for it.
+ *
+ * The field keeps its value over exits, so it is written only when it changes. SDM vol. 3, 26.5.1
  */
 static void set_timer(struct vmx_vcpu *x, uint64_t slice_tsc)
 {
-	uint64_t ticks = slice_tsc ? slice_tsc >> vmx_caps.timer_shift : UINT32_MAX;
-	uint32_t value = (uint32_t)MIN(ticks, UINT32_MAX);
+	uint32_t value;
 
+	if (UNLIKELY(slice_tsc != x->slice))
+		vmx_slice_set(x, slice_tsc);
+	value = vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF ? x->open_timer : x->closed_timer;
 	if (value == x->timer)
 		return;
 	vmwrite32(VMCS_TIMER_VALUE, value);
 	x->timer = value;
 }
 
+/* Before the slice was over it was a call back: the run loop opens its window, and takes what waits. */
+static enum vm_exit_kind timer_exit(const struct vmx_vcpu *x)
+{
+	return x->slice && x->timer == x->open_timer ? VM_EXIT_TIMER : VM_EXIT_INTERRUPT;
+}
+
 /* VMLAUNCH or VMRESUME itself refused: a control or host-state field is wrong. SDM vol. 3, 27.2 */
-static void refused(int status, struct vm_exit *out)
+COLD static void refused(int status, struct vm_exit *out)
 {
 	uint32_t number = status == VMX_FAIL_VALID ? vmread32(VMCS_INSN_ERROR) : 0;
 	struct why why;
@@ -42,13 +73,13 @@ static void refused(int status, struct vm_exit *out)
 }
 
 /* The CPU loaded the guest's state and did not like it. SDM vol. 3, 27.8 */
-static void failed(uint32_t reason, struct vm_exit *out)
+COLD static void failed(uint32_t reason, struct vm_exit *out)
 {
 	struct vmx_guest_state state;
 	struct why why;
 
 	out->kind = VM_EXIT_ENTRY_FAILED;
-	out->reason = reason;
+	out->reason = EXIT_REASON_BASIC(reason);
 	out->insn_len = 0;
 	switch (EXIT_REASON_BASIC(reason)) {
 	case REASON_BAD_GUEST_STATE:
@@ -71,22 +102,29 @@ static void failed(uint32_t reason, struct vm_exit *out)
 	str_copy(out->detail, why.text, sizeof(out->detail));
 }
 
+static bool prepare(struct vmx_vcpu *x, struct vm_exit *out)
+{
+	if (x->todo & TODO_SHUTDOWN) {
+		*out = (struct vm_exit){.kind = VM_EXIT_TRIPLE_FAULT,
+					.reason = REASON_TRIPLE_FAULT};
+		return false;
+	}
+	if (x->todo & TODO_PDPTES)
+		vmx_pdptes_load(x);
+	if (x->todo & TODO_EVENT)
+		vmx_event_load(x);
+	x->todo = 0;
+	return true;
+}
+
 void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 {
 	struct vmx_vcpu *x = v->vendor;
 	uint32_t reason;
 	int status;
 
-	if (UNLIKELY(x->pdptes_stale))
-		vmx_pdptes_load(x);
-	if (x->event.info) {
-		if (UNLIKELY(x->triple_fault)) {
-			*out = (struct vm_exit){.kind = VM_EXIT_TRIPLE_FAULT,
-						.reason = REASON_TRIPLE_FAULT};
-			return;
-		}
-		vmx_event_load(x);
-	}
+	if (x->todo && !prepare(x, out))
+		return;
 	if (vmx_caps.word[WORD_PIN] & PIN_TIMER)
 		set_timer(x, slice_tsc);
 
@@ -101,6 +139,6 @@ void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 		return;
 	}
 	vmx_exit_decode(x, reason, out);
-	if (out->kind == VM_EXIT_TIMER && slice_tsc == 0)
-		out->kind = VM_EXIT_NONE;
+	if (out->kind == VM_EXIT_TIMER)
+		out->kind = timer_exit(x);
 }

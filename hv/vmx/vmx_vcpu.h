@@ -12,23 +12,29 @@
 
 /* An event in the form of the VM-entry fields. SDM vol. 3, 25.8.3 */
 struct vmx_event {
-	uint32_t info; /* 0: none */
+	uint32_t info;
 	uint32_t code;
 	uint32_t insn_len; /* software interrupts and exceptions */
 };
 
+#define TODO_EVENT    1 /* `event` waits */
+#define TODO_PDPTES   2 /* CR0, CR3 or CR4 were set by software; see vmx_pdptes_load */
+#define TODO_SHUTDOWN 4 /* the guest has to shut down instead of being entered */
+
 struct vmx_vcpu {
 	uint64_t host_rsp; /* first two: vmx_entry.S. As last written to the VMCS */
 	uint8_t launched;
-	bool again;        /* `event` is one whose delivery the last exit interrupted */
-	bool pdptes_stale; /* CR0, CR3 or CR4 were set by software; see vmx_regs.c */
-	bool triple_fault; /* the guest has to shut down instead of being entered */
+	bool again;   /* `event` is one whose delivery the last exit interrupted */
+	uint8_t todo; /* TODO_*: before the next entry */
 	bool use_apic_hw;
 	struct virt_vcpu *virt;
 	struct vmx_event event; /* for the next entry */
 	/* As last written to the VMCS, so that only changes cost a VMWRITE. */
 	uint32_t proc, proc2;
 	uint32_t timer;
+	/* The preemption timer for `slice` of host TSC: see set_timer(). */
+	uint64_t slice;
+	uint32_t open_timer, closed_timer;
 	/* Set-up. */
 	struct npt *npt;
 	hpa_t vmcs;
@@ -66,6 +72,8 @@ int vmx_enter(struct virt_vcpu *v, struct vmx_vcpu *x);
 extern const char vmx_exit_entry[]; /* the host's RIP after an exit */
 
 /* vmx_run.c */
+/* Readies the timer's values for a new slice; 0 for none. */
+void vmx_slice_set(struct vmx_vcpu *x, uint64_t slice_tsc);
 void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out);
 
 /* vmx_exit.c: fills `out` for a guest exit that is no failed entry. */
