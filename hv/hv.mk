@@ -31,7 +31,14 @@ $(HV_OUT)/%.S.o: %.S
 hv: $(CORE_ELF) ## the hypervisor's core alone
 .PHONY: hv
 
-$(CORE_ELF): $(HV_OBJ) hv/core.ld
+# Linked twice: the symbol table for backtraces is made from the first link (hv/core.ld says why that works).
+$(HV_OUT)/core1.elf: $(HV_OBJ) hv/core.ld
 	$(CC) $(HV_LDFLAGS) $(HV_OBJ) $(HV_LIBS) -o $@
+
+$(HV_OUT)/symbols.S: $(HV_OUT)/core1.elf tools/symtab.py
+	nm -n $< | $(PYTHON) tools/symtab.py >$@
+
+$(CORE_ELF): $(HV_OUT)/symbols.S
+	$(CC) $(HV_LDFLAGS) $(HV_OBJ) $< $(HV_LIBS) -o $@
 
 -include $(HV_OBJ:.o=.d)

@@ -19,6 +19,8 @@ struct irq_frame {
 
 /* Fills the IDT and masks the legacy PICs; once, on the first CPU. */
 void irq_init(void);
+/* From now on NMI, #DF and #MC switch to stacks of their own: every pcpu_load()ed CPU has them. */
+void irq_use_ist(void);
 /* Loads the IDT on the calling CPU. */
 void irq_load(void);
 

@@ -46,6 +46,9 @@ uint8_t *paging_alloc_stack(uint64_t size) MUST_CHECK;
 /* If `va` is the unmapped page below a stack, a text that says so, else NULL; for the panic dump. */
 const char *paging_describe_fault(uint64_t va);
 
+/* Is there anything at `va`? */
+bool paging_is_mapped(uint64_t va);
+
 /* CR3 of the final tables. */
 hpa_t paging_root(void);
 

@@ -2,6 +2,8 @@
 #ifndef HV_X86_PCPU_H
 #define HV_X86_PCPU_H
 
+#include <stdatomic.h>
+
 #include "hv/base/assert.h"
 #include "hv/base/compiler.h"
 
@@ -14,7 +16,7 @@
 #define GDT_SIZE 0x28
 
 /* Interrupt stack table slots (1-based, as in the IDT). */
-enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_PAGE_FAULT, IST_END };
+enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_END };
 
 #define PCPU_STACK_SIZE KIB(32)
 #define PCPU_IST_SIZE   KIB(16)
@@ -62,9 +64,14 @@ static inline struct pcpu *pcpu_this(void)
 unsigned pcpu_count(void);
 struct pcpu *pcpu_get(unsigned index);
 
-/* Loads GDT, TSS and GS base of the calling CPU and its control registers (WP, NE, NX ...). */
+/* Loads GDT, TSS, GS base, IDT and the control registers (WP, NX, NE ...) of the calling CPU. */
 void pcpu_load(struct pcpu *p);
-/* Gives a CPU its next index and stacks; NULL when PCPU_MAX or memory is exhausted. */
+
+/* Makes the next CPU's structure and stacks; the same one again until it is committed. NULL: no memory, or full. */
 struct pcpu *pcpu_create(void);
+/* The CPU runs: it counts from now on. */
+void pcpu_commit(struct pcpu *p);
+/* For CPU 0, whose structure is older than the page allocator. */
+bool pcpu_give_stacks(struct pcpu *p);
 
 #endif
