@@ -13,7 +13,7 @@ from labkit import images, netboot, network, terminal
 from labkit.bochs import Bochs
 from labkit.qemu import Qemu
 from labkit.script import Script
-from labkit.stream import LineLog, Stream
+from labkit.stream import LineLog, Pipe, Stream
 
 # The hypervisor's last line. A short while after it on every node nothing more can come.
 HALTED = re.compile(r"boot: node halted")
@@ -99,10 +99,10 @@ class Lab:
         if options.boot == "esp":
             return netboot.disk(options, guest, self.work)
         served = netboot.folder(options, guest, self.work)
-        log = open(os.path.join(options.logdir, "dnsmasq.log"), "w", encoding="utf-8")
-        self.stack.callback(log.close)
-        dnsmasq = network.Dnsmasq(self.work, served, options.nodes, options.boot, log)
+        dnsmasq = network.Dnsmasq(self.work, served, options.nodes, options.boot)
         self.stack.callback(stop, dnsmasq.process)
+        pipe = Pipe("dnsmasq", dnsmasq.output, self.log_file("dnsmasq.log", None))
+        self.selector.register(dnsmasq.output, selectors.EVENT_READ, pipe)
         return None
 
     def log_file(self, name, echo):
@@ -134,6 +134,8 @@ class Lab:
             for key, _ in self.selector.select(0.25):
                 if key.data == "person":
                     self.person()
+                elif isinstance(key.data, Pipe):
+                    self.helper(key)
                 elif key.data.socket is None:
                     self.connect(key.data)
                 else:
@@ -146,6 +148,11 @@ class Lab:
         now = time.monotonic()
         ended = all(node.ended and now - node.ended > GRACE for node in self.nodes)
         return self.left or self.script.met() or self.script.failure or ended or now > deadline
+
+    def helper(self, key):
+        """A program that all nodes need must not end before they do."""
+        if not key.data.read():
+            raise SetupError(f"{key.data.name} ended during the run: see {key.data.log.name}.")
 
     def connect(self, stream):
         self.selector.unregister(stream.listener)

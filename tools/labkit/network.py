@@ -7,6 +7,7 @@ import time
 from labkit import SetupError
 
 SERVER = "10.77.0.1"
+PREFIX6 = "fd41:4d47::"
 BRIDGE = "br0"
 
 
@@ -28,23 +29,25 @@ def tool(*command):
         raise SetupError(f"'{' '.join(command)}' failed: {done.stderr.strip() or done.stdout.strip()}.")
 
 
-def no_ipv6():
-    """Address discovery would only add noise to the nodes' network."""
+def ipv6_at_once():
+    """No check for duplicate addresses: it would keep the router from answering for a second."""
     for scope in ("all", "default"):
         try:
-            with open(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6", "w", encoding="ascii") as file:
-                file.write("1")
+            with open(f"/proc/sys/net/ipv6/conf/{scope}/accept_dad", "w", encoding="ascii") as file:
+                file.write("0")
         except OSError:
-            pass
+            pass  # no IPv6 on this machine: iPXE only waits longer
 
 
 def build(nodes):
     """Makes bridge and taps in the private namespace that we are in; they go away with it."""
-    no_ipv6()
+    ipv6_at_once()
     tool("ip", "link", "set", "lo", "up")
     tool("ip", "link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
     tool("ip", "address", "add", f"{SERVER}/24", "dev", BRIDGE)
     tool("ip", "link", "set", BRIDGE, "up")
+    if os.path.exists("/proc/net/if_inet6"):
+        tool("ip", "address", "add", f"{PREFIX6}1/64", "dev", BRIDGE, "nodad")
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         raise SetupError(
             "This user may not open /dev/net/tun, which the nodes' network cards need: run it as"
@@ -56,20 +59,20 @@ def build(nodes):
 
 
 class Dnsmasq:
-    """One server for the whole cluster; its log goes to `log`."""
+    """One server for the whole cluster; its log comes out of `output`."""
 
-    def __init__(self, folder, netboot, nodes, boot, log):
-        self.log = log
+    def __init__(self, folder, netboot, nodes, boot):
         config = os.path.join(folder, "dnsmasq.conf")
         with open(config, "w", encoding="utf-8") as file:
             file.write("\n".join(self.config(folder, netboot, nodes, boot)) + "\n")
         command = ["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"]
         try:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
         except FileNotFoundError:
             raise SetupError("'dnsmasq' is missing: `make packages` installs it.") from None
+        self.output = self.process.stdout
         self.check(folder)
 
     @staticmethod
@@ -95,6 +98,9 @@ class Dnsmasq:
         yield "dhcp-boot=tag:ipxe,boot.ipxe"
         yield f"dhcp-boot=tag:!ipxe,tag:uefi,{first}"
         yield "dhcp-boot=tag:!ipxe,tag:!uefi,undionly.kpxe"
+        # iPXE would wait 10 s and more for an IPv6 router before it goes on with IPv4.
+        yield "enable-ra"
+        yield f"dhcp-range={PREFIX6},ra-only"
         yield "enable-tftp"
         yield f"tftp-root={netboot}"
         yield "log-dhcp"
@@ -104,6 +110,9 @@ class Dnsmasq:
         """Waits until it serves, which its pid file tells."""
         deadline = time.monotonic() + 10
         while not os.path.exists(os.path.join(folder, "dnsmasq.pid")):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise SetupError(f"dnsmasq did not start: see {self.log.name}.")
+            if self.process.poll() is not None:
+                said = self.output.read().decode("utf-8", "replace").strip()
+                raise SetupError(f"dnsmasq did not start: {said or 'it gave no reason'}.")
+            if time.monotonic() > deadline:
+                raise SetupError("dnsmasq did not start within 10 s.")
             time.sleep(0.02)

@@ -1,5 +1,6 @@
 """What the nodes' serial ports say: sockets the emulators connect to, and the log files."""
 
+import os
 import re
 import socket
 import time
@@ -102,3 +103,21 @@ class Stream:
         self.listener.close()
         if self.socket:
             self.socket.close()
+
+
+class Pipe:
+    """Output of a program of ours, to its log with the time of each line."""
+
+    def __init__(self, name, pipe, log):
+        self.name = name
+        self.pipe = pipe
+        self.log = log
+        self.rest = b""
+
+    def read(self):
+        """False at the end."""
+        data = os.read(self.pipe.fileno(), 65536)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self.log.write(self.name, time.monotonic(), line.decode("utf-8", "replace"))
+        return bool(data)
