@@ -30,7 +30,7 @@ HV_ZYDIS   := $(HV_OUT)/libzydis.a
 HOST_ZYDIS := $(HOST_OUT)/libzydis.a
 HV_LIBS    += $(HV_ZYDIS)
 HOST_LIBS  += $(HOST_ZYDIS)
-$(CORE_ELF): $(HV_ZYDIS)
+$(CORE_ELF) $(HV_OUT)/core1.elf: $(HV_ZYDIS)
 $(HOST_TESTS): $(HOST_ZYDIS)
 $(HV_OBJ) $(HOST_OBJ): | $(ZYDIS_READY)
 $(HOST_TESTS:$(HOST_OUT)/%=$(HOST_OUT)/tests/host/%.o): | $(ZYDIS_READY)
