@@ -1,6 +1,7 @@
 #include "guest/pc.h"
 #include "guest/layout.h"
 #include "hv/base/log.h"
+#include "hv/base/string.h"
 #include "hv/base/types.h"
 
 #define UART_REGS   8
@@ -18,6 +19,49 @@ struct port_range {
 	uint32_t (*read)(struct pc *pc, uint16_t port, unsigned size, uint64_t now);
 	void (*write)(struct pc *pc, uint16_t port, unsigned size, uint32_t value, uint64_t now);
 };
+
+static uint32_t ones(unsigned size)
+{
+	return (uint32_t)BITS(8 * size - 1, 0);
+}
+
+/* Names a port that nobody answers, once. */
+static void note_unknown(struct pc *pc, uint16_t port, unsigned size, bool write)
+{
+	if (!log_enabled(LOG_DEV, LOG_DEBUG) || bitmap_test(pc->ports_logged, port))
+		return;
+	bitmap_set(pc->ports_logged, port);
+	log_debug(LOG_DEV, "no device at port %#x (first %s: %u bytes)", port,
+		  write ? "write" : "read", size);
+}
+
+static uint32_t read_unclaimed(struct pc *pc, uint16_t port, unsigned size, uint64_t now)
+{
+	uint32_t offset;
+	unsigned bar;
+	struct pci_device *dev = pci_decode(&pc->pci, true, port, size, &bar, &offset);
+
+	if (dev && dev->ops && dev->ops->bar_read)
+		return (uint32_t)dev->ops->bar_read(dev, bar, offset, size, now) & ones(size);
+	pc->unknown_reads++;
+	note_unknown(pc, port, size, false);
+	return ones(size);
+}
+
+static void write_unclaimed(struct pc *pc, uint16_t port, unsigned size, uint32_t value,
+			    uint64_t now)
+{
+	uint32_t offset;
+	unsigned bar;
+	struct pci_device *dev = pci_decode(&pc->pci, true, port, size, &bar, &offset);
+
+	if (dev && dev->ops && dev->ops->bar_write) {
+		dev->ops->bar_write(dev, bar, offset, size, value & ones(size), now);
+		return;
+	}
+	pc->unknown_writes++;
+	note_unknown(pc, port, size, true);
+}
 
 static uint32_t read_dma(struct pc *pc, uint16_t port, unsigned size, uint64_t now)
 {
@@ -74,6 +118,8 @@ static void write_debug_exit(struct pc *pc, uint16_t port, unsigned size, uint32
 {
 	if (pc->config.debug_exit)
 		pc->ops->power(pc->ctx, PC_POWER_DEBUG_EXIT, (uint8_t)value);
+	else
+		write_unclaimed(pc, port, size, value, now);
 }
 
 static uint32_t read_uart(struct pc *pc, uint16_t port, unsigned size, uint64_t now)
@@ -269,7 +315,11 @@ static void reset_devices(struct pc *pc, uint64_t now)
 void pc_init(struct pc *pc, const struct pc_config *config, const struct pc_ops *ops, void *ctx,
 	     uint64_t now)
 {
-	*pc = (struct pc){.config = *config, .ops = ops, .ctx = ctx, .next_event = UINT64_MAX};
+	memset(pc, 0, sizeof(*pc));
+	pc->config = *config;
+	pc->ops = ops;
+	pc->ctx = ctx;
+	pc->next_event = UINT64_MAX;
 	reset_devices(pc, now);
 	uart_init(&pc->com1);
 	rtc_init(&pc->rtc, layout_ram_low(config->ram_bytes), layout_ram_above(config->ram_bytes),
@@ -288,49 +338,6 @@ void pc_reset(struct pc *pc, uint64_t now)
 	pc->isa_level = 0;
 	pc->pit_edges = 0;
 	sync(pc, now);
-}
-
-static uint32_t ones(unsigned size)
-{
-	return (uint32_t)BITS(8 * size - 1, 0);
-}
-
-/* Names a port that nobody answers, once. */
-static void note_unknown(struct pc *pc, uint16_t port, unsigned size, bool write)
-{
-	if (!log_enabled(LOG_DEV, LOG_DEBUG) || bitmap_test(pc->ports_logged, port))
-		return;
-	bitmap_set(pc->ports_logged, port);
-	log_debug(LOG_DEV, "no device at port %#x (first %s: %u bytes)", port,
-		  write ? "write" : "read", size);
-}
-
-static uint32_t read_unclaimed(struct pc *pc, uint16_t port, unsigned size, uint64_t now)
-{
-	uint32_t offset;
-	unsigned bar;
-	struct pci_device *dev = pci_decode(&pc->pci, true, port, size, &bar, &offset);
-
-	if (dev && dev->ops && dev->ops->bar_read)
-		return (uint32_t)dev->ops->bar_read(dev, bar, offset, size, now) & ones(size);
-	pc->unknown_reads++;
-	note_unknown(pc, port, size, false);
-	return ones(size);
-}
-
-static void write_unclaimed(struct pc *pc, uint16_t port, unsigned size, uint32_t value,
-			    uint64_t now)
-{
-	uint32_t offset;
-	unsigned bar;
-	struct pci_device *dev = pci_decode(&pc->pci, true, port, size, &bar, &offset);
-
-	if (dev && dev->ops && dev->ops->bar_write) {
-		dev->ops->bar_write(dev, bar, offset, size, value & ones(size), now);
-		return;
-	}
-	pc->unknown_writes++;
-	note_unknown(pc, port, size, true);
 }
 
 static uint32_t port_read(struct pc *pc, uint16_t port, unsigned size, uint64_t now)

@@ -70,7 +70,7 @@ struct pc {
 	uint64_t ports_logged[BITMAP_WORDS(65536)]; /* ports that the log names already */
 };
 
-/* Power on. `now` is in ns of the clock that all other calls use, too. */
+/* Power on. `config` is copied. `now` is in ns of the clock that all other calls use, too. */
 void pc_init(struct pc *pc, const struct pc_config *config, const struct pc_ops *ops, void *ctx,
 	     uint64_t now);
 /*

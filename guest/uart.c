@@ -51,21 +51,21 @@ static unsigned rx_trigger(const struct uart *u)
 	return u->fcr & FCR_ENABLE ? level[FCR_TRIGGER(u->fcr)] : 1;
 }
 
-/* Time of one character on the line: start bit, data, parity, stop. */
-static uint64_t char_ns(const struct uart *u)
+/* The character timeout: four times start bit, data, parity, stop. Data sheet, 8.6.1 */
+static uint64_t timeout_ns(const struct uart *u)
 {
 	unsigned bits =
 		1 + 5 + (u->lcr & 3) + !!(u->lcr & LCR_PARITY) + (u->lcr & LCR_STOP ? 2 : 1);
 	unsigned divisor = u->divisor ? u->divisor : 1;
 
-	return NS_PER_S * divisor * bits / CLOCK_HZ;
+	return 4 * NS_PER_S * divisor * bits / CLOCK_HZ;
 }
 
-/* The timeout runs while characters wait and none comes or goes. Data sheet, 8.6.1 */
+/* The timeout runs while characters wait and none comes or goes. */
 static void restart_timeout(struct uart *u, uint64_t now)
 {
 	u->timeout_pending = false;
-	u->timeout_at = u->fifo_used && u->fcr & FCR_ENABLE ? now + 4 * char_ns(u) : UINT64_MAX;
+	u->timeout_at = u->fifo_used && u->fcr & FCR_ENABLE ? now + timeout_ns(u) : UINT64_MAX;
 }
 
 static void fifo_put(struct uart *u, uint8_t byte)
