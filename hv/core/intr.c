@@ -162,7 +162,8 @@ static void run_timers(struct vcpu *v)
 		v->armed_deadline = 0;
 		return;
 	}
-	next += vm->tsc_base;
+	/* The guest may ask for a time near the end of its counter: far away, whatever the sum wraps to. */
+	next = next > UINT64_MAX - vm->tsc_base ? UINT64_MAX : next + vm->tsc_base;
 	if (next != v->armed_deadline) {
 		v->armed_deadline = next;
 		hostapic_timer_arm(next);

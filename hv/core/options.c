@@ -18,6 +18,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 		{"initrd",      OPT_TEXT,   o->initrd,       0, sizeof(o->initrd),     NULL, "the name of a boot file, at most 63 bytes"},
 		{"append",      OPT_TEXT,   o->append,       0, sizeof(o->append),     NULL, "the guest's command line, at most 447 bytes"},
 		{"mem",         OPT_SIZE,   &o->mem,         MIB(2), GIB(1024),        NULL, "the guest's memory, 2M to 1024G"},
+		{"nodes",       OPT_NUMBER, &o->nodes,       1, 1,                     NULL, "1: this version does not join nodes yet"},
 		{"cpus",        OPT_NUMBER, &o->cpus,        1, 64,                    NULL, "the number of vCPUs, 1 to 64"},
 		{"on-reset",    OPT_CHOICE, &o->on_reset,    0, 0, on_reset_names,           "boot or stop"},
 		{"on-off",      OPT_CHOICE, &o->on_off,      0, 0, on_off_names,             "halt, poweroff or reboot"},
@@ -31,6 +32,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 	memset(o, 0, sizeof(*o));
 	str_copy(o->serial, "com1", sizeof(o->serial));
 	str_copy(o->console, "com1", sizeof(o->console));
+	o->nodes = 1;
 	o->large_pages = true;
 	return cmdline_parse(line, table, ARRAY_LEN(table), why);
 }

@@ -1,0 +1,148 @@
+/*
+ * The composition root: the one place that knows every room. From the handoff to a running machine, and
+ * to the node's end.
+ */
+#include "boot/handoff.h"
+#include "hv/base/log.h"
+#include "hv/core/devices.h"
+#include "hv/core/machine.h"
+#include "hv/core/preflight.h"
+#include "hv/vmx/vmx.h"
+#include "hv/x86/cmos.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/pcpu.h"
+#include "hv/x86/platform.h"
+#include "hv/x86/pmem.h"
+#include "hv/x86/serial.h"
+#include "hv/x86/smp.h"
+#include "hv/x86/x86.h"
+
+#define RAM_NEEDED MIB(48)
+
+/* Every vendor that this image serves; the first is asked for its report when none is present. */
+static const struct virt_ops *const vendors[] = {&vmx_ops};
+
+static struct options options;
+static struct boot_file files[HANDOFF_FILES];
+static _Atomic bool machine_ready;
+
+/* The node's last words. */
+NORETURN static void node_halt(void)
+{
+	log_info(LOG_BOOT, "node halted");
+	cpu_halt_forever();
+}
+
+NORETURN static void node_stop(const char *sentence)
+{
+	log_error(LOG_BOOT, "%s", sentence);
+	node_halt();
+}
+
+static const struct virt_ops *find_vendor(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(vendors); i++)
+		if (vendors[i]->present())
+			return vendors[i];
+	return vendors[0];
+}
+
+static const struct virt_ops *preflight(void)
+{
+	static struct preflight report;
+	const struct virt_ops *ops = find_vendor();
+
+	preflight_init(&report);
+	ops->preflight(&report);
+	if (pmem_total_bytes() >= RAM_NEEDED)
+		preflight_found(&report, "RAM", "%llu MiB, at least %llu needed",
+				(unsigned long long)(pmem_total_bytes() >> 20),
+				(unsigned long long)(RAM_NEEDED >> 20));
+	else
+		preflight_missing(&report, "RAM",
+				  "this node has %llu MiB of RAM and %llu are needed; add RAM",
+				  (unsigned long long)(pmem_total_bytes() >> 20),
+				  (unsigned long long)(RAM_NEEDED >> 20));
+	preflight_print(&report);
+	if (!preflight_passed(&report))
+		node_stop(preflight_first_missing(&report));
+	return ops;
+}
+
+/* The other CPUs of the node wait here until CPU 0 has made the machine. */
+static void cpu_entry(void)
+{
+	while (!atomic_load(&machine_ready))
+		cpu_pause();
+	machine_run_cpu();
+}
+
+static void list_files(const struct handoff *handoff)
+{
+	for (unsigned i = 0; i < handoff->file_count; i++) {
+		const struct handoff_file *f = &handoff->files[i];
+
+		files[i] =
+			(struct boot_file){f->name, f->args, pmem_virt(f->base), (size_t)f->size};
+		log_info(LOG_BOOT, "boot file '%s', %llu bytes%s%s", f->name,
+			 (unsigned long long)f->size, f->args[0] ? ": " : "", f->args);
+	}
+}
+
+static void read_options(const struct handoff *handoff)
+{
+	struct why why;
+
+	if (handoff->cmdline_cut)
+		node_stop("the hypervisor's command line is longer than 2047 bytes; shorten it");
+	if (options_parse(handoff->cmdline, &options, &why) || log_configure(options.log, &why))
+		node_stop(why.text);
+}
+
+static void make_machine(const struct handoff *handoff, const struct virt_ops *ops)
+{
+	struct machine_config config = {
+		.ops = ops,
+		.options = &options,
+		.files = files,
+		.file_count = handoff->file_count,
+		.wall_clock = cmos_unix_time(),
+	};
+	struct why why;
+
+	if (machine_create(&config, pcpu_count(), &why))
+		node_stop(why.text);
+	devices_console_open(serial_port_by_name(options.console));
+}
+
+static void node_end(void)
+{
+	if (options.on_off == ON_OFF_POWEROFF && machine_ended_well())
+		platform_poweroff();
+	if (options.on_off == ON_OFF_REBOOT && machine_ended_well())
+		platform_reset();
+	node_halt();
+}
+
+void hv_main(struct handoff *handoff)
+{
+	const struct virt_ops *ops;
+	struct why why;
+
+	log_info(LOG_BOOT, "Amalgam, loaded by %s; command line: %s",
+		 handoff->loader == HANDOFF_UEFI ? "UEFI" : "multiboot", handoff->cmdline);
+	read_options(handoff);
+	if (x86_init(handoff, &why))
+		node_stop(why.text);
+	if (options.test_panic[0] && panic_test(options.test_panic, &why))
+		node_stop(why.text);
+	ops = preflight();
+	list_files(handoff);
+	if (smp_start(cpu_entry, &why))
+		node_stop(why.text);
+	make_machine(handoff, ops);
+	atomic_store(&machine_ready, true);
+	machine_run_cpu();
+	machine_report();
+	node_end();
+}
