@@ -40,6 +40,7 @@
 	 BIT(27) /* RDTSCP */ | BIT(29) /* long mode */)
 #define EXT7_EDX BIT(8) /* invariant TSC */
 
+#define LEAF1_EDX_APIC         BIT(9)
 #define LEAF1_ECX_X2APIC       BIT(21)
 #define LEAF1_ECX_TSC_DEADLINE BIT(24)
 #define LEAF1_ECX_OSXSAVE      BIT(27)
@@ -218,6 +219,8 @@ static struct cpuid_regs cpuid_basic(struct vcpu *v, uint32_t leaf, uint32_t sub
 	switch (leaf) {
 	case 1:
 		r.ebx |= v->lapic.config.apic_id << 24;
+		if (lapic_mode(&v->lapic) == APIC_OFF) /* SDM vol. 3, 11.4.3 */
+			r.edx &= ~(uint32_t)LEAF1_EDX_APIC;
 		if (v->vm->ops->reg_get(&v->virt, REG_CR4) & CR4_OSXSAVE)
 			r.ecx |= (uint32_t)LEAF1_ECX_OSXSAVE;
 		break;
