@@ -175,6 +175,12 @@ static inline void cpu_pause(void)
 	asm volatile("pause" : : : "memory");
 }
 
+/* For the compiler only: memory it can't see changing may have changed. */
+static inline void barrier(void)
+{
+	asm volatile("" : : : "memory");
+}
+
 static inline void fence(void)
 {
 	asm volatile("lock; addl $0, (%%esp)" : : : "memory");
