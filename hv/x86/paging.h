@@ -10,6 +10,7 @@
 #ifndef HV_X86_PAGING_H
 #define HV_X86_PAGING_H
 
+#include "hv/base/assert.h"
 #include "hv/base/compiler.h"
 #include "hv/base/err.h"
 
@@ -31,6 +32,7 @@ static inline hpa_t virt_to_phys(const void *p)
 {
 	uint64_t va = (uintptr_t)p;
 
+	ASSERT(va >= PAGING_CORE || (va >= PAGING_DIRECT_MAP && va < PAGING_MMIO));
 	return va >= PAGING_CORE ? va - PAGING_CORE + paging_core_base : va - PAGING_DIRECT_MAP;
 }
 

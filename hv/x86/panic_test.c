@@ -36,7 +36,9 @@ TEST_FUNCTION panic_test_stack(void)
 
 TEST_FUNCTION panic_test_div(void)
 {
-	zero = 1 / zero;
+	unsigned divisor = zero;
+
+	__asm__ volatile("divl %0" ::"r"(divisor), "a"(1), "d"(0)); /* C's own is undefined at 0 */
 }
 
 TEST_FUNCTION panic_test_assert(void)

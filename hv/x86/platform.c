@@ -33,13 +33,18 @@ static bool read_phys(void *ctx, hpa_t pa, void *buf, size_t len)
 
 static void log_found(const struct platform *pf)
 {
-	static const char *const sources[] = {"no table", "ACPI", "the MP table"};
+	const char *end = pf->cpu_count == 1 ? "" : "s";
 
-	log_info(LOG_X86, "%s lists %u CPU%s and %u IOAPIC%s; power off %s, reset register %s",
-		 sources[pf->source], pf->cpu_count, pf->cpu_count == 1 ? "" : "s",
-		 pf->ioapic_count, pf->ioapic_count == 1 ? "" : "s",
-		 pf->s5_known && pf->pm1a_cnt ? "known" : "unknown",
-		 pf->reset.address ? "known" : "unknown");
+	if (pf->source == PLATFORM_NO_TABLES)
+		log_info(LOG_X86,
+			 "neither ACPI nor an MP table lists this node's CPUs; all will be "
+			 "called and those that answer counted");
+	else
+		log_info(LOG_X86, "%s lists %u CPU%s and %u IOAPIC%s",
+			 pf->source == PLATFORM_ACPI ? "ACPI" : "the MP table", pf->cpu_count, end,
+			 pf->ioapic_count, pf->ioapic_count == 1 ? "" : "s");
+	log_info(LOG_X86, "firmware tells how to power off: %s; its reset register: %s",
+		 pf->s5_known && pf->pm1a_cnt ? "yes" : "no", pf->reset.address ? "yes" : "no");
 	if (pf->cpus_left_out)
 		log_warn(LOG_X86, "%u more CPUs are listed than the %u this build can use",
 			 pf->cpus_left_out, PLATFORM_CPUS);
