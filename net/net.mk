@@ -25,8 +25,10 @@ $(NET_OUT)/test_%: tests/host/test_%.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR)
 	$(CC) $(NET_CFLAGS) $(filter %.c,$^) -lcmocka -o $@
 
 WIRE_SCHEDULES ?= 100000
-test-wire: $(NET_OUT)/test_transport ## the transport under WIRE_SCHEDULES seeded fault schedules
+CLUSTER_SCHEDULES ?= 2000
+test-wire: $(NET_OUT)/test_transport $(NET_OUT)/test_cluster ## transport and formation under seeded fault schedules
 	$(NET_OUT)/test_transport $(WIRE_SCHEDULES)
+	$(NET_OUT)/test_cluster $(CLUSTER_SCHEDULES)
 
 test: test-wire
 .PHONY: check-wire-doc test-wire test

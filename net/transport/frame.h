@@ -181,7 +181,8 @@ struct PACKED wire_beat {
 	uint64_t sent;      /* when this frame was sent */
 	uint64_t peer_sent; /* `sent` of the last beat from the receiver; 0: none yet */
 	uint64_t received;  /* when that one arrived */
-	uint64_t alive;     /* bit n: the sender hears node n */
+	uint32_t alive;     /* bit n: the sender runs and hears node n */
+	uint32_t flags;     /* WIRE_FLAG_ASK */
 };
 ASSERT_SIZE(struct wire_beat, 48);
 
