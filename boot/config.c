@@ -97,8 +97,19 @@ static int add_file(struct config *c, struct line *l, char *why)
 	return 0;
 }
 
+static int is_text(const struct line *l)
+{
+	for (const char *p = l->at; p < l->end; p++)
+		if ((unsigned char)*p < ' ' && !blank(*p))
+			return 0;
+	return 1;
+}
+
 static int parse_line(struct config *c, struct line *l, char *why)
 {
+	if (!is_text(l))
+		return fail(why, l,
+			    ": not text; write the file with a text editor, in ASCII or UTF-8");
 	skip_blanks(l);
 	if (l->at == l->end || *l->at == '#')
 		return 0;
