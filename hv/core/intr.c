@@ -70,15 +70,35 @@ struct lapic *intr_lapic(struct vcpu *v)
 	return &v->lapic;
 }
 
+/* A level interrupt's EOI must exit, so that the IOAPIC hears of it. */
+static void set_eoi_exits(struct vcpu *v)
+{
+	uint64_t bitmap[4];
+
+	if (!v->use_vid)
+		return;
+	lapic_eoi_exits(&v->lapic, bitmap);
+	v->vm->ops->apic_eoi_exits(&v->virt, bitmap);
+}
+
+/*
+ * Follows IA32_APIC_BASE. Hardware knows one place for the page; a guest that moves it gets the
+ * software LAPIC, and so does one in x2APIC mode where hardware knows only the page.
+ */
 static void set_mode(struct vcpu *v)
 {
+	const struct virt_features *f = &v->vm->features;
 	enum apic_mode mode = lapic_mode(&v->lapic);
+	bool page = mode == APIC_XAPIC && lapic_gpa(&v->lapic) == LAYOUT_LAPIC;
+	bool msrs = mode == APIC_X2APIC && f->x2apic;
 
-	/* Hardware knows one place for the page; a guest that moves it gets the software LAPIC. */
-	if (mode == APIC_XAPIC && lapic_gpa(&v->lapic) != LAYOUT_LAPIC)
-		mode = APIC_OFF;
-	if (v->apic_hw)
-		v->vm->ops->apic_mode(&v->virt, mode != APIC_OFF, mode == APIC_X2APIC);
+	if (!v->apic_hw)
+		return;
+	intr_lapic(v); /* what hardware delivers from the page until now must be seen before it stops */
+	v->use_vid = (page || msrs) && f->apic_registers && f->interrupt_delivery;
+	v->vm->ops->apic_mode(&v->virt, page || mode == APIC_X2APIC, mode == APIC_X2APIC);
+	set_eoi_exits(v);
+	v->recheck = true;
 }
 
 void intr_apply(struct vcpu *v, const struct lapic_actions *a)
@@ -134,12 +154,8 @@ static void take_posted(struct vcpu *v)
 	if (ev.smi)
 		log_warn(LOG_GUEST, "vCPU %u got an SMI, which this machine does not have; ignored",
 			 v->index);
-	if (ev.eoi_exits && v->use_vid) {
-		uint64_t bitmap[4];
-
-		lapic_eoi_exits(l, bitmap);
-		v->vm->ops->apic_eoi_exits(&v->virt, bitmap);
-	}
+	if (ev.eoi_exits)
+		set_eoi_exits(v);
 }
 
 static void run_timers(struct vcpu *v)

@@ -287,7 +287,6 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 	v->lapic.regs = pmem_virt(page);
 	v->apic_hw = config.options->apic_hw == APIC_HW_AUTO && vm.features.tpr_shadow &&
 		     vm.features.apic_access_page;
-	v->use_vid = v->apic_hw && vm.features.apic_registers && vm.features.interrupt_delivery;
 
 	struct virt_config virt = {
 		.npt = vm.npt,

@@ -10,10 +10,9 @@
 
 #define X2APIC_MSRS 0x40u /* 0x800 .. 0x83f have registers */
 
-#define X2APIC_TPR           0x808u
-#define X2APIC_EOI           0x80bu
-#define X2APIC_CURRENT_COUNT 0x839u
-#define X2APIC_SELF_IPI      0x83fu
+#define X2APIC_TPR      0x808u
+#define X2APIC_EOI      0x80bu
+#define X2APIC_SELF_IPI 0x83fu
 
 #define APIC_TPR 0x80u /* offset in the page */
 
@@ -63,16 +62,32 @@ void vmx_apic_eoi_exits(struct virt_vcpu *v, const uint64_t bitmap[4])
 }
 
 /*
- * Reads come from the page, but for the timer's current count, which only software knows. Writes of
- * TPR, EOI and SELF IPI are virtualized with interrupt delivery; all others exit. SDM vol. 3, 30.5
+ * The registers hardware may read from the page for the guest: RDMSR of any other x2APIC MSR would find
+ * the page's bytes instead of #GP. Not among them: the timer's current count, which only software
+ * knows, and ICR, whose upper half the page keeps at the xAPIC's offset. SDM vol. 3, 11.12.1 and 30.5
  */
+static const struct {
+	uint32_t first, last;
+} x2apic_reads[] = {
+	{0x802, 0x803}, /* ID, version */
+	{0x808, 0x808}, /* TPR */
+	{0x80a, 0x80a}, /* PPR */
+	{0x80d, 0x80d}, /* LDR */
+	{0x80f, 0x828}, /* SVR, ISR, TMR, IRR, ESR */
+	{0x832, 0x838}, /* LVT, initial count */
+	{0x83e, 0x83e}, /* divide configuration */
+};
+
+/* Writes of TPR, EOI and SELF IPI are virtualized with interrupt delivery; all others exit. */
 static void x2apic_exits(struct vmx_vcpu *x, bool direct, bool delivery)
 {
 	for (uint32_t i = 0; i < X2APIC_MSRS; i++)
-		vmx_msr_exits(x->msr_bitmap, MSR_X2APIC_BASE + i, !direct, true);
+		vmx_msr_exits(x->msr_bitmap, MSR_X2APIC_BASE + i, true, true);
 	if (!direct)
 		return;
-	vmx_msr_exits(x->msr_bitmap, X2APIC_CURRENT_COUNT, true, true);
+	for (unsigned i = 0; i < ARRAY_LEN(x2apic_reads); i++)
+		for (uint32_t msr = x2apic_reads[i].first; msr <= x2apic_reads[i].last; msr++)
+			vmx_msr_exits(x->msr_bitmap, msr, false, true);
 	vmx_msr_exits(x->msr_bitmap, X2APIC_TPR, false, false);
 	if (delivery) {
 		vmx_msr_exits(x->msr_bitmap, X2APIC_EOI, true, false);
