@@ -1,7 +1,6 @@
 #include "hv/core/machine.h"
 #include "guest/firmware.h"
 #include "guest/load.h"
-#include "hv/base/fmt.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/cpu_policy.h"
@@ -38,41 +37,6 @@ static void meet(void)
 	}
 	while (atomic_load(&gate.round) == round)
 		cpu_pause();
-}
-
-void vm_stop(struct vm *m, enum vm_stop how)
-{
-	unsigned running = VM_RUNNING;
-
-	if (atomic_compare_exchange_strong(&m->stop, &running, how))
-		intr_kick_all(m);
-}
-
-void vm_fail(struct vm *m, const char *fmt, ...)
-{
-	bool first;
-	va_list ap;
-
-	spin_lock(&m->stop_lock);
-	first = atomic_load(&m->stop) == VM_RUNNING && !m->stop_why.text[0];
-	if (first) {
-		va_start(ap, fmt);
-		fmt_vprint(m->stop_why.text, sizeof(m->stop_why.text), fmt, ap);
-		va_end(ap);
-	}
-	spin_unlock(&m->stop_lock);
-	if (first)
-		vm_stop(m, VM_FAILED);
-}
-
-uint64_t vm_guest_tsc(const struct vm *m)
-{
-	return rdtsc() - m->tsc_base;
-}
-
-uint64_t vm_now_ns(const struct vm *m)
-{
-	return tsc_to_ns(vm_guest_tsc(m));
 }
 
 static const struct boot_file *find_file(const char *name)
