@@ -1,0 +1,300 @@
+/*
+ * Agents: vCPUs and hypervisor code that need pages, sometimes several at once. An agent holds what it
+ * was given until it has used it, and it never waits for a page while it holds a higher one; so no
+ * circle of waiting can close, whatever the instructions need.
+ */
+#include "dsm/dsm_state.h"
+
+static void hold_change(struct page *p, const struct need *n, int by)
+{
+	if (n->write)
+		p->write_holds = (uint16_t)(p->write_holds + by);
+	else
+		p->read_holds = (uint16_t)(p->read_holds + by);
+}
+
+/* Gives up the holds from the `first` needed page on; then others may have the pages. */
+static void drop_from(struct step *s, struct agent *a, uint32_t first)
+{
+	gfn_t gfns[DSM_SET_MAX];
+	uint32_t count = 0;
+
+	for (uint32_t i = first; i < a->count; i++) {
+		if (!a->set[i].held)
+			continue;
+		a->set[i].held = false;
+		hold_change(page_find(s->d, a->set[i].gfn), &a->set[i], -1);
+		gfns[count++] = a->set[i].gfn;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct page *p = page_find(s->d, gfns[i]);
+
+		if (p)
+			page_run(s, p);
+	}
+}
+
+static bool page_allows(const struct page *p, bool write)
+{
+	return !p->flushing && !p->evict && (write ? p->state == PAGE_WRITABLE : page_readable(p));
+}
+
+static void page_request(struct step *s, struct page *p, bool write)
+{
+	struct dsm_msg m = {.gfn = p->gfn, .requester = s->d->cfg.self};
+
+	if (p->pend || p->flushing || p->evict || p->q_head != DSM_NIL)
+		return;
+	m.type = write ? DSM_REQ_WRITE : DSM_REQ_READ;
+	if (write && page_readable(p)) {
+		m.flags = DSM_F_HAVE;
+		m.version = p->version;
+	}
+	p->pend = write ? PEND_WRITE : PEND_READ;
+	p->acks = 0;
+	p->granted = 0;
+	step_send(s, dsm_home(s->d, p->gfn), &m, NULL);
+}
+
+/* Holds one page, or sets out to get it and returns false. */
+static bool need_hold(struct step *s, struct agent *a, struct need *n, bool granted)
+{
+	struct page *p = page_get(s->d, n->gfn);
+
+	a->no_frame = !p;
+	if (!p)
+		return false;
+	if (!page_allows(p, n->write) || (p->q_head != DSM_NIL && !granted)) {
+		a->remote |= dsm_home(s->d, n->gfn) != s->d->cfg.self || p->q_head != DSM_NIL;
+		page_request(s, p, n->write);
+		return false;
+	}
+	if (p->version == 0 && page_homed(s->d, p) && p->mapped == DSM_PERM_NONE)
+		step_act(s, DSM_ACT_ZERO)->frame = page_frame(s->d, p);
+	if (!a->pin)
+		page_map(s, p);
+	hold_change(p, n, 1);
+	n->held = true;
+	return true;
+}
+
+static void agent_resume(struct step *s, struct agent *a)
+{
+	struct dsm *d = s->d;
+	struct page *p = page_find(d, a->gfn);
+	struct dsm_action *act = step_act(s, DSM_ACT_RESUME);
+	uint64_t hold = a->pin ? d->cfg.pin_ns
+			       : MIN(d->cfg.hold_ns << MIN(a->tries, 16), d->cfg.hold_max_ns);
+
+	act->agent = (uint16_t)(a - dsm_agents(d));
+	act->gfn = a->gfn;
+	act->frame = p ? page_frame(d, p) : 0;
+	a->state = AGENT_RUN;
+	a->deadline_ns = d->now + hold;
+	if (!a->remote)
+		dsm_count(d)->faults_local++;
+	hist_add(a->access == DSM_WRITE ? &dsm_count(d)->write_ns : &dsm_count(d)->read_ns,
+		 d->now - a->since_ns);
+}
+
+/* Takes the pages in order; waits at the first that is not to be had, holding only lower ones. */
+static void agent_advance(struct step *s, struct agent *a, bool granted, gfn_t granted_gfn)
+{
+	for (uint32_t i = 0; i < a->count; i++) {
+		struct need *n = &a->set[i];
+
+		if (n->held || need_hold(s, a, n, granted && n->gfn == granted_gfn))
+			continue;
+		a->state = AGENT_WAIT;
+		a->waiting = n->gfn;
+		if (a->no_frame) {
+			a->order = ++s->d->waits;
+			evict_some(s);
+		}
+		if (!DSM_MUTANT(MUT_HOLD_OUT_OF_ORDER))
+			drop_from(s, a, i + 1);
+		return;
+	}
+	agent_resume(s, a);
+}
+
+/* Adds a page to what the agent needs; a hold that is too weak is given up. */
+static void agent_need(struct step *s, struct agent *a, gfn_t gfn, bool write)
+{
+	uint32_t i = 0;
+
+	while (i < a->count && a->set[i].gfn < gfn)
+		i++;
+	if (i < a->count && a->set[i].gfn == gfn) {
+		struct need *n = &a->set[i];
+
+		if (n->write || !write)
+			return;
+		n->write = true;
+		if (n->held) {
+			struct page *p = page_find(s->d, gfn);
+
+			p->read_holds--;
+			n->held = false;
+			page_run(s, p);
+		}
+		return;
+	}
+	for (uint32_t k = a->count; k > i; k--)
+		a->set[k] = a->set[k - 1];
+	a->set[i] = (struct need){.gfn = gfn, .write = write};
+	a->count++;
+}
+
+static bool needs(const struct agent *a, gfn_t gfn)
+{
+	for (uint32_t i = 0; i < a->count; i++) {
+		if (a->set[i].gfn == gfn)
+			return true;
+	}
+	return false;
+}
+
+void agent_release(struct step *s, struct agent *a, bool forget)
+{
+	a->state = AGENT_IDLE;
+	drop_from(s, a, 0);
+	if (forget) {
+		a->count = 0;
+		a->tries = 0;
+	}
+}
+
+static void agent_begin(struct step *s, struct agent *a, const struct dsm_event *in)
+{
+	a->gfn = in->gfn;
+	a->access = (uint8_t)in->access;
+	a->since_ns = in->now_ns;
+	a->remote = false;
+	dsm_count(s->d)->faults[in->access]++;
+	agent_need(s, a, in->gfn, in->access == DSM_WRITE);
+	agent_advance(s, a, false, 0);
+}
+
+int agent_fault(struct step *s, const struct dsm_event *in)
+{
+	struct agent *a = &dsm_agents(s->d)[in->agent];
+
+	if (a->state == AGENT_WAIT || (a->pin && a->count))
+		return ERR_INVALID;
+	if (in->cookie != a->cookie || (a->count == s->d->cfg.set_max && !needs(a, in->gfn)))
+		agent_release(s, a, true);
+	else if (a->state == AGENT_IDLE && a->count)
+		a->tries++;
+	dsm_count(s->d)->restarts += a->count && in->gfn < a->set[a->count - 1].gfn;
+	a->cookie = in->cookie;
+	a->pin = false;
+	agent_begin(s, a, in);
+	return 0;
+}
+
+/* True when `gfn` is above all the agent holds, or can be had without waiting. */
+static bool acquire_in_order(struct step *s, const struct agent *a, gfn_t gfn, bool write)
+{
+	struct page *p;
+	bool here;
+
+	if (a->count == 0 || gfn > a->set[a->count - 1].gfn)
+		return true;
+	p = page_get(s->d, gfn);
+	if (!p)
+		return false;
+	here = page_allows(p, write) && p->q_head == DSM_NIL;
+	page_settle(s->d, p);
+	return here;
+}
+
+int agent_acquire(struct step *s, const struct dsm_event *in)
+{
+	struct agent *a = &dsm_agents(s->d)[in->agent];
+
+	if (a->state == AGENT_WAIT || (!a->pin && a->state == AGENT_RUN))
+		return ERR_INVALID;
+	if (!a->pin)
+		agent_release(s, a, true);
+	if (a->count == s->d->cfg.set_max && !needs(a, in->gfn))
+		return ERR_INVALID;
+	if (!acquire_in_order(s, a, in->gfn, in->access == DSM_WRITE))
+		return ERR_BUSY;
+	a->pin = true;
+	agent_begin(s, a, in);
+	return 0;
+}
+
+void agents_wake(struct step *s, gfn_t gfn, bool granted)
+{
+	struct agent *agents = dsm_agents(s->d);
+
+	for (uint32_t i = 0; i < s->d->cfg.agents; i++) {
+		if (agents[i].state == AGENT_WAIT && agents[i].waiting == gfn)
+			agent_advance(s, &agents[i], granted, gfn);
+	}
+}
+
+void agents_wake_frames(struct step *s)
+{
+	struct agent *agents = dsm_agents(s->d);
+
+	while (s->d->frames_free) {
+		struct agent *first = NULL;
+
+		for (uint32_t i = 0; i < s->d->cfg.agents; i++) {
+			struct agent *a = &agents[i];
+
+			if (a->state == AGENT_WAIT && a->no_frame &&
+			    (!first || a->order < first->order))
+				first = a;
+		}
+		if (!first)
+			return;
+		agent_advance(s, first, false, 0);
+		if (first->state == AGENT_WAIT && first->no_frame)
+			return;
+	}
+}
+
+/* Somebody waits for a page the agent holds. */
+static bool agent_blocks(const struct dsm *d, const struct agent *a)
+{
+	for (uint32_t i = 0; i < a->count; i++) {
+		if (a->set[i].held && page_find(d, a->set[i].gfn)->q_head != DSM_NIL)
+			return true;
+	}
+	return false;
+}
+
+uint64_t dsm_deadline(const struct dsm *d)
+{
+	const struct agent *agents = dsm_agents(d);
+	uint64_t due = UINT64_MAX;
+
+	for (uint32_t i = 0; i < d->cfg.agents; i++) {
+		if (agents[i].state == AGENT_RUN && agent_blocks(d, &agents[i]))
+			due = MIN(due, agents[i].deadline_ns);
+	}
+	return due;
+}
+
+void agents_tick(struct step *s)
+{
+	struct agent *agents = dsm_agents(s->d);
+
+	for (uint32_t i = 0; i < s->d->cfg.agents; i++) {
+		struct agent *a = &agents[i];
+
+		if (a->state != AGENT_RUN || a->deadline_ns > s->d->now || !agent_blocks(s->d, a))
+			continue;
+		if (a->pin) {
+			step_act(s, DSM_ACT_REVOKE)->agent = (uint16_t)i;
+			dsm_count(s->d)->pins_revoked++;
+		} else {
+			dsm_count(s->d)->holds_expired++;
+		}
+		agent_release(s, a, a->pin);
+	}
+}

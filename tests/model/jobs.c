@@ -1,0 +1,42 @@
+/* The small clusters that are explored whole. */
+#include "tests/model/explore.h"
+
+/* clang-format off */
+#define R(p) {p, false}
+#define W(p) {p, true}
+
+static const struct op single[] = {
+	{"read p0", 1, {R(0)}}, {"write p0", 1, {W(0)}},
+	{"read p1", 1, {R(1)}}, {"write p1", 1, {W(1)}},
+};
+
+/* Instructions that need both pages, in both orders, for writing or mixed. */
+static const struct op both[] = {
+	{"write p0, p1", 2, {W(0), W(1)}}, {"write p1, p0", 2, {W(1), W(0)}},
+	{"read p0, write p1", 2, {R(0), W(1)}}, {"read p1, write p0", 2, {R(1), W(0)}},
+	{"read p0, then write p0 and p1", 3, {R(0), W(0), W(1)}},
+};
+
+const struct explore explore_jobs[] = {
+	{"3 nodes, 2 pages, 1 operation each",
+	 {3, 1, 2, 1, {0, 1}}, single, 4, 1, .table_bits = 22},
+	{"3 nodes, 2 pages at one home, 1 operation each",
+	 {3, 1, 2, 1, {0, 0}}, single, 4, 1, .table_bits = 22},
+	{"3 nodes, 1 page, 2 vCPUs each, 1 operation each",
+	 {3, 2, 1, 1, {0}}, single, 2, 1, .table_bits = 24},
+	{"3 nodes, 1 page, 2 operations each in turn, 1 eviction",
+	 {3, 1, 1, 1, {0}}, single, 2, 2, .evictions = 1, .table_bits = 24},
+	{"3 nodes, 1 page, operations without end",
+	 {3, 1, 1, 1, {0}}, single, 2, 1, .endless = true, .table_bits = 24},
+	{"2 nodes, 2 pages, 2 vCPUs each, instructions that need both",
+	 {2, 2, 2, 2, {0, 1}}, both, 5, 1, .ordered = true, .table_bits = 24},
+	{"3 nodes, 2 pages, instructions that need both",
+	 {3, 1, 2, 2, {0, 0}}, both, 5, 1, .ordered = true, .table_bits = 24},
+	{"3 nodes, 2 pages, instructions that need both, 1 hold cut short",
+	 {3, 1, 2, 2, {0, 2}}, both, 2, 1, .ordered = true, .expiries = 1, .table_bits = 24},
+	{"3 nodes, 2 pages, 2 vCPUs each, 1 operation each",
+	 {3, 2, 2, 1, {0, 1}}, single, 4, 1, .table_bits = 28},
+};
+/* clang-format on */
+
+const unsigned explore_job_count = ARRAY_LEN(explore_jobs);
