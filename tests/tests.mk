@@ -47,3 +47,4 @@ check-tsan: $(TSAN_TESTS) ## tests with threads under TSan
 
 include tests/fuzz/fuzz.mk
 include tests/guest/guest.mk
+include tests/model/model.mk

@@ -15,8 +15,9 @@
 #include <time.h>
 
 #include "tests/model/explore.h"
+#include "tests/model/hash.h"
 
-#define DEPTH_MAX 4000
+#define DEPTH_MAX 100000
 #define MOVES_MAX 96
 
 enum env_phase { ENV_IDLE, ENV_BUSY };
@@ -28,10 +29,18 @@ struct env {
 struct state {
 	struct world w;
 	struct env env[W_NODES][W_AGENTS];
-	uint8_t evictions, expiries;
+	uint8_t evictions, expiries, losses;
 };
 
-enum move_kind { MOVE_DELIVER, MOVE_FLUSH, MOVE_START, MOVE_GO_ON, MOVE_EVICT, MOVE_EXPIRE };
+enum move_kind {
+	MOVE_DELIVER,
+	MOVE_FLUSH,
+	MOVE_START,
+	MOVE_GO_ON,
+	MOVE_EVICT,
+	MOVE_EXPIRE,
+	MOVE_LOSE
+};
 
 struct move {
 	uint8_t kind, a, b, c;
@@ -50,132 +59,20 @@ static uint64_t *seen;
 static uint64_t seen_mask;
 static const char *wrong;
 
-struct symmetry {
-	uint8_t node[W_NODES], page[W_PAGES]; /* old number to new */
-	uint8_t node_at[W_NODES], page_at[W_PAGES];
-};
-
 static struct symmetry symmetries[48];
 static unsigned symmetry_count;
 
 /* --- fingerprints --- */
 
-struct hash {
-	uint64_t a, b;
-};
-
-static void mix(struct hash *h, uint64_t v)
-{
-	h->a = (h->a ^ v) * 0x9fb21c651e98df25ull;
-	h->a ^= h->a >> 32;
-	h->b = (h->b + v) * 0xd6e8feb86659fd93ull;
-	h->b ^= h->b >> 29;
-}
-
-/* Versions count only as how far they are behind the directory's, and whether they are the first. */
-static uint64_t version_code(uint64_t dir, uint64_t v)
-{
-	return ((dir - v + 1) & 0x3f) | (uint64_t)(v == 0) << 6;
-}
-
-static uint64_t dir_version(const struct state *s, unsigned page)
-{
-	const struct dsm *home = world_dsm(&s->w, world_cfg.home[page]);
-
-	return dir_get(*dsm_dir(home, page), DIR_VERSION);
-}
-
-static uint64_t map_set(const struct symmetry *y, uint64_t set)
-{
-	uint64_t out = 0;
-
-	for (unsigned n = 0; n < world_cfg.nodes; n++)
-		out |= (set >> n & 1) << y->node[n];
-	return out;
-}
-
-static void mix_page(struct hash *h, const struct symmetry *y, const struct state *s, unsigned n,
-		     unsigned page)
-{
-	const struct dsm *d = world_dsm(&s->w, n);
-	const struct page *p = page_find(d, page);
-	const struct world_tlb *t = &s->w.tlb[n][page];
-	uint64_t ver = dir_version(s, page);
-	uint64_t word = t->perm | t->kick << 2;
-
-	if (p) {
-		uint64_t frame = page_frame(d, p);
-		bool live = p->state || p->granted || t->perm;
-
-		word |= 1u << 4 | p->state << 5 | p->mapped << 7 | p->pend << 9 | p->evict << 11 |
-			p->flushing << 13 | p->flush_to << 14 |
-			(live && s->w.content[n][frame]) << 16;
-		word |= (uint64_t)(p->acks & 0xf) << 17 | (uint64_t)(p->read_holds & 7) << 21 |
-			(uint64_t)(p->write_holds & 7) << 24;
-		word |= (p->state ? version_code(ver, p->version) : 0) << 28;
-		word |= (p->granted ? version_code(ver, p->granted) : 0x7f) << 36;
-		mix(h, word);
-		for (uint32_t i = p->q_head; i != DSM_NIL; i = dsm_items(d)[i].next) {
-			const struct item *it = &dsm_items(d)[i];
-
-			mix(h, 1 + it->type + 16 * it->flags + 256 * y->node[it->requester] +
-				       4096 * it->acks + 65536 * version_code(ver, it->version));
-		}
-	} else {
-		uint64_t state = 0;
-
-		if (dsm_home(d, page) == n) {
-			uint64_t dir = *dsm_dir(d, page);
-
-			state = dir_get(dir, DIR_STATE) | dir_get(dir, DIR_MAPPED) << 2;
-			if (dir_get(dir, DIR_STATE))
-				state |= (uint64_t)s->w.content[n][dsm_home_index(d, page)] << 4;
-		}
-		mix(h, word | state << 5);
-	}
-	if (dsm_home(d, page) == n) {
-		const uint64_t *dir = dsm_dir(d, page);
-
-		mix(h, map_set(y, dir[1]) | y->node[dir_get(*dir, DIR_OWNER)] << 8 |
-			       (uint64_t)(ver == 0) << 12);
-	}
-}
-
-static void mix_chan(struct hash *h, const struct symmetry *y, const struct state *s,
-		     const struct world_chan *c)
-{
-	for (unsigned i = 0; i < c->count; i++) {
-		const struct dsm_msg *m = &c->q[i].m;
-		uint64_t v = version_code(dir_version(s, (unsigned)m->gfn), m->version);
-
-		if (m->type == DSM_REQ_READ ||
-		    (m->type == DSM_REQ_WRITE && !(m->flags & DSM_F_HAVE)))
-			v = 0;
-		mix(h, 1 + m->type + 16 * m->flags + 256 * y->node[m->requester] + 4096 * m->acks +
-			       65536 * v + ((uint64_t)y->page[m->gfn] << 24) +
-			       ((uint64_t)c->q[i].content << 28));
-	}
-	mix(h, 0xff);
-}
-
 static uint64_t agent_code(const struct symmetry *y, const struct state *s, unsigned n, unsigned a)
 {
-	const struct agent *g = &dsm_agents(world_dsm(&s->w, n))[a];
 	const struct env *e = &s->env[n][a];
 	const struct op *op = &job->ops[e->kind];
-	uint64_t code = e->phase | e->left << 2 | s->w.resumed[n][a] << 10 | g->state << 11 |
-			g->count << 13 | (g->cookie == e->left) << 16;
+	uint64_t code = e->phase | e->left << 1 | world_agent_code(y, &s->w, n, a, e->left) << 4;
 
 	for (unsigned i = 0; e->phase == ENV_BUSY && i < op->count; i++)
 		code |= (uint64_t)(1u | op->page[i].write << 1 | y->page[op->page[i].page] << 2)
 			<< (48 + 4 * i);
-
-	if (g->state == AGENT_WAIT)
-		code |= (uint64_t)(1 + y->page[g->waiting]) << 17 | (uint64_t)g->no_frame << 20;
-	for (uint32_t i = 0; i < g->count; i++)
-		code |= (uint64_t)(1u | y->page[g->set[i].gfn] << 1 | g->set[i].write << 3 |
-				   g->set[i].held << 4)
-			<< (21 + 5 * i);
 	return code;
 }
 
@@ -185,8 +82,8 @@ static void mix_agents(struct hash *h, const struct symmetry *y, const struct st
 
 	if (world_cfg.agents > 1)
 		b = agent_code(y, s, n, 1);
-	mix(h, MIN(a, b));
-	mix(h, MAX(a, b));
+	hash_mix(h, MIN(a, b));
+	hash_mix(h, MAX(a, b));
 }
 
 static struct hash fingerprint_as(const struct state *s, const struct symmetry *y)
@@ -196,19 +93,12 @@ static struct hash fingerprint_as(const struct state *s, const struct symmetry *
 	for (unsigned n = 0; n < world_cfg.nodes; n++) {
 		unsigned node = y->node_at[n];
 
-		for (unsigned p = 0; p < world_cfg.pages; p++)
-			mix_page(&h, y, s, node, y->page_at[p]);
+		world_mix_node(&h, y, &s->w, node);
 		mix_agents(&h, y, s, node);
-		for (unsigned to = 0; to < world_cfg.nodes; to++) {
-			if (to == n)
-				continue;
-			mix_chan(&h, y, s, &s->w.chan[node][y->node_at[to]][0]);
-			mix_chan(&h, y, s, &s->w.chan[node][y->node_at[to]][1]);
-		}
 	}
-	mix(&h, s->evictions | s->expiries << 8);
+	hash_mix(&h, s->evictions | s->expiries << 8 | s->losses << 16);
 	for (unsigned p = 0; p < world_cfg.pages; p++)
-		mix(&h, s->w.zero[y->page_at[p]]);
+		hash_mix(&h, s->w.zero[y->page_at[p]]);
 	return h;
 }
 
@@ -401,6 +291,8 @@ static void find_moves(struct frame *f)
 			    evictable(page))
 				add(f, MOVE_EVICT, n, p, 0);
 		}
+		if (s->losses)
+			add(f, MOVE_LOSE, n, (n + 1) % world_cfg.nodes, 0);
 		agent_moves(f, n);
 	}
 }
@@ -436,6 +328,10 @@ static void make_move(struct state *s, struct move m)
 	case MOVE_EXPIRE:
 		expire(s, m.a);
 		return;
+	case MOVE_LOSE:
+		s->losses--;
+		world_lose(&s->w, m.a, m.b);
+		return;
 	}
 }
 
@@ -465,6 +361,10 @@ static bool remember(const struct state *s, uint64_t *slot)
 static bool all_done(const struct state *s)
 {
 	for (unsigned n = 0; n < world_cfg.nodes; n++) {
+		if (s->w.lost[n])
+			return true;
+	}
+	for (unsigned n = 0; n < world_cfg.nodes; n++) {
 		for (unsigned a = 0; a < world_cfg.agents; a++) {
 			if (s->env[n][a].phase != ENV_IDLE || (s->env[n][a].left && !job->endless))
 				return false;
@@ -475,8 +375,8 @@ static bool all_done(const struct state *s)
 
 static void tell(uint32_t depth)
 {
-	static const char *const names[] = {"deliver", "flush", "start",
-					    "go on",   "evict", "expire"};
+	static const char *const names[] = {"deliver", "flush",  "start", "go on",
+					    "evict",   "expire", "lose"};
 
 	printf("  what was found: %s\n", wrong);
 	if (!job->verbose)
@@ -521,6 +421,7 @@ static void start_state(struct state *s)
 	world_init(&s->w);
 	s->evictions = job->evictions;
 	s->expiries = job->expiries;
+	s->losses = job->losses;
 	for (unsigned p = 0; p < world_cfg.pages; p++)
 		s->w.zero[p] = 1;
 	for (unsigned n = 0; n < world_cfg.nodes; n++) {
@@ -536,7 +437,7 @@ static uint32_t walk_on(uint32_t depth, struct explore_result *r)
 	uint64_t slot;
 
 	if (depth + 1 == DEPTH_MAX) {
-		wrong = "a run of the model never ends";
+		wrong = "a run of the model is too long for its stack";
 		return depth;
 	}
 	next->s = f->s;
@@ -574,11 +475,13 @@ struct explore_result explore(const struct explore *what)
 	job = what;
 	wrong = NULL;
 	world_cfg = what->world;
+	world_stale_alike = what->endless;
 	find_symmetries();
 	if (!stack)
-		stack = calloc(DEPTH_MAX, sizeof(*stack));
+		stack = mmap(NULL, DEPTH_MAX * sizeof(*stack), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	seen = mmap(NULL, entries * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!stack || seen == MAP_FAILED) {
+	if (stack == MAP_FAILED || seen == MAP_FAILED) {
 		perror("explore");
 		exit(2);
 	}

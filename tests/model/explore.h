@@ -26,6 +26,7 @@ struct explore {
 	bool ordered;      /* the order of pages matters: they are not exchangeable */
 	uint8_t evictions; /* at any time, of any copy that may go */
 	uint8_t expiries;  /* holds that end before the instruction has retired */
+	uint8_t losses;    /* of nodes, told to one other node */
 	uint8_t table_bits;
 	bool quiet, verbose;
 	uint64_t limit; /* of states; 0: none */

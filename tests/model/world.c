@@ -129,6 +129,10 @@ int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8
 				w->zero[page_of_frame(w, node, list[i].frame)];
 		carry_out(w, node, &list[i], content);
 	}
+	if (w->lost[node] && out.count && in->kind != DSM_EV_PEER_LOST)
+		w->broken = "a node served memory after another was lost";
+	if (w->lost[node])
+		return err;
 	if (d->stopped)
 		w->broken = d->stopped;
 	else if (err && err != ERR_BUSY)
@@ -175,6 +179,14 @@ void world_release(struct world *w, unsigned node, unsigned agent)
 	struct dsm_event in = {.kind = DSM_EV_RELEASE, .agent = (uint16_t)agent};
 
 	w->resumed[node][agent] = 0;
+	world_step(w, node, &in, 0);
+}
+
+void world_lose(struct world *w, unsigned node, unsigned gone)
+{
+	struct dsm_event in = {.kind = DSM_EV_PEER_LOST, .peer = (uint16_t)gone};
+
+	w->lost[node] = 1;
 	world_step(w, node, &in, 0);
 }
 
@@ -254,6 +266,8 @@ const char *world_check(const struct world *w)
 
 	if (w->broken)
 		return w->broken;
+	for (unsigned n = 0; n < world_cfg.nodes; n++)
+		rest &= !w->lost[n];
 	for (unsigned p = 0; p < world_cfg.pages; p++) {
 		unsigned readers = 0, writers = 0;
 

@@ -9,7 +9,7 @@
 
 #define W_NODES  4
 #define W_PAGES  4
-#define W_AGENTS 2
+#define W_AGENTS 4
 #define W_FRAMES 16
 #define W_CHAN   12
 #define W_BYTES  4096 /* of one node's engine, without its statistics */
@@ -46,7 +46,8 @@ struct world {
 	uint8_t resumed[W_NODES][W_AGENTS];
 	uint8_t acquired[W_NODES][W_AGENTS]; /* frame of the last resume */
 	uint8_t revoked[W_NODES][W_AGENTS];
-	const char *broken; /* what an engine said when it stopped, or what the channels saw */
+	uint8_t lost[W_NODES]; /* this node was told that another is gone */
+	const char *broken;    /* what an engine said when it stopped, or what the channels saw */
 };
 
 extern struct world_config world_cfg;
@@ -66,6 +67,7 @@ void world_flush(struct world *w, unsigned node, unsigned page);
 void world_fault(struct world *w, unsigned node, unsigned agent, unsigned page, bool write,
 		 uint64_t cookie);
 void world_release(struct world *w, unsigned node, unsigned agent);
+void world_lose(struct world *w, unsigned node, unsigned gone);
 void world_evict(struct world *w, unsigned node, struct page *p);
 
 /* No message, no flush, no agent that waits. */

@@ -1,0 +1,40 @@
+# The coherence engine walked through whole: explorer, litmus programs, deliberate bugs, Promela model.
+
+MODEL_OUT    := $(BUILD)/model
+MODEL_CFLAGS := -std=gnu17 -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I. $(WARNINGS) \
+                -Wno-missing-field-initializers
+MODEL_ENGINE := $(wildcard dsm/*.c) hv/base/err.c hv/base/fmt.c tests/host/plat.c \
+                $(addprefix tests/model/,world.c hash.c)
+MODEL_HEADS  := $(wildcard dsm/*.h hv/base/*.h tests/model/*.h)
+MODEL_WALK   := $(addprefix tests/model/,explore.c jobs.c)
+MODEL_LITMUS := $(addprefix tests/model/,litmus.c litmus_tests.c)
+
+$(MODEL_OUT)/explore: tests/model/main.c $(MODEL_WALK) $(MODEL_ENGINE) $(MODEL_HEADS)
+	@mkdir -p $(@D)
+	$(CC) $(MODEL_CFLAGS) $(filter %.c,$^) -o $@
+
+$(MODEL_OUT)/litmus: tests/model/litmus_main.c $(MODEL_LITMUS) $(MODEL_ENGINE) $(MODEL_HEADS)
+	@mkdir -p $(@D)
+	$(CC) $(MODEL_CFLAGS) $(filter %.c,$^) -o $@
+
+# No sanitizers: a bug that breaks an assertion of the engine is to be told apart from a crash.
+$(MODEL_OUT)/mutants: tests/model/mutants.c $(MODEL_WALK) $(MODEL_LITMUS) $(MODEL_ENGINE) $(MODEL_HEADS)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -g -I. -DDSM_MUTANTS $(WARNINGS) -Wno-missing-field-initializers \
+	  $(filter %.c,$^) -o $@
+
+check-explore: $(MODEL_OUT)/explore ## the coherence engine in small clusters, every interleaving
+	$<
+
+check-litmus: $(MODEL_OUT)/litmus ## litmus programs above the engine against x86-TSO
+	$< > $(MODEL_OUT)/litmus.log || { cat $(MODEL_OUT)/litmus.log; false; }
+	@grep -v 'allowed outcomes$$' $(MODEL_OUT)/litmus.log
+
+check-mutants: $(MODEL_OUT)/mutants ## deliberate protocol bugs: each has to be caught
+	$<
+
+check-model: check-explore check-litmus ## all of the above that has to hold of the engine
+
+test: check-model check-mutants
+
+.PHONY: check-explore check-litmus check-mutants check-model test

@@ -1,0 +1,119 @@
+/*
+ * Switches on one deliberate bug after the other and lets the checkers look for it. Prints for each
+ * which job caught it and how; fails when one gets through, or when the engine without a bug does not.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/model/explore.h"
+#include "tests/model/litmus.h"
+
+static const char *const names[MUT_COUNT] = {
+	[MUT_ACK_BEFORE_FLUSH] = "acknowledges before the flush",
+	[MUT_GRANT_BEFORE_FLUSH] = "gives a page away before the flush",
+	[MUT_DOWNGRADE_NO_FLUSH] = "serves a read and keeps write access",
+	[MUT_LOST_INV] = "loses an invalidation",
+	[MUT_FEWER_ACKS] = "asks for one acknowledgement too few",
+	[MUT_GRANT_NO_ACKS] = "writes before the acknowledgements",
+	[MUT_STALE_UPGRADE] = "upgrades a stale copy",
+	[MUT_VERSION_LOW_BIT] = "compares versions by one bit",
+	[MUT_DOUBLE_GRANT] = "grants twice",
+	[MUT_INV_NOT_DEFERRED] = "acknowledges for a copy that is still under way",
+	[MUT_COPYSET_FORGETS] = "forgets a reader",
+	[MUT_EVICT_NO_FLUSH] = "writes an evicted page back before the flush",
+	[MUT_EVICT_FORGETS_DATA] = "drops an evicted page too early",
+	[MUT_STALE_PUT] = "takes a write-back from a former owner",
+	[MUT_EVICT_CLEAN_LOSES] = "evicts an owned page without its data",
+	[MUT_NO_HOLD] = "gives a page up before the instruction has retired",
+	[MUT_HOLD_OUT_OF_ORDER] = "waits while holding a higher page",
+	[MUT_ZERO_AFTER_WRITE] = "serves a written page as zeros",
+	[MUT_READ_STALE_HOME] = "serves a read from a stale home frame",
+	[MUT_SERVE_AFTER_LOSS] = "goes on after a node is lost",
+};
+
+/* In a child, so that a bug that breaks the engine's own assertions is caught too. */
+static bool caught_by_job(const struct explore *what, char *how, size_t size)
+{
+	struct explore job = *what;
+	int fd[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	job.quiet = true;
+	job.limit = 1500000;
+	if (pipe(fd) < 0 || (pid = fork()) < 0) {
+		perror("mutants");
+		exit(2);
+	}
+	if (pid == 0) {
+		struct explore_result r = explore(&job);
+
+		if (r.wrong && write(fd[1], r.wrong, strlen(r.wrong)) < 0)
+			_exit(2);
+		_exit(r.wrong != NULL);
+	}
+	close(fd[1]);
+	n = read(fd[0], how, size - 1);
+	how[n > 0 ? n : 0] = '\0';
+	close(fd[0]);
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
+		snprintf(how, size, "a broken assertion of the engine");
+	return WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
+}
+
+/* The first litmus program that goes wrong or gives what x86-TSO forbids, or NULL. */
+static const char *caught_by_litmus(void)
+{
+	for (unsigned i = 0; i < 4 * litmus_test_count; i++) {
+		const struct litmus *l = &litmus_tests[i / 4];
+		pid_t pid = fork();
+		int status = 0;
+
+		if (pid == 0) {
+			struct litmus_result r =
+				litmus_run(l, (enum l_place)(i / 2 % 2), i % 2, 3000);
+
+			_exit(r.wrong || r.forbidden_seen);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+			perror("mutants");
+			exit(2);
+		}
+		if (status)
+			return l->name;
+	}
+	return NULL;
+}
+
+static bool caught(unsigned mutant)
+{
+	const char *litmus;
+	char how[240];
+
+	dsm_mutant = mutant;
+	litmus = caught_by_litmus();
+	for (unsigned i = 0; i < explore_job_count; i++) {
+		if (!caught_by_job(&explore_jobs[i], how, sizeof(how)))
+			continue;
+		printf("mutant %2u %s: caught by model %u (%s)%s%s\n", mutant, names[mutant], i,
+		       how, litmus ? " and by litmus " : "", litmus ? litmus : "");
+		fflush(stdout);
+		return true;
+	}
+	printf("mutant %2u %-52s NOT CAUGHT\n", mutant, names[mutant]);
+	return false;
+}
+
+int main(void)
+{
+	unsigned missed = 0;
+
+	for (unsigned m = 1; m < MUT_COUNT; m++)
+		missed += !caught(m);
+	printf("mutants: %u of %u caught\n", MUT_COUNT - 1 - missed, MUT_COUNT - 1u);
+	return missed != 0;
+}
