@@ -1,4 +1,5 @@
 /* Interrupts, NMIs and exceptions on their way into the guest. SDM vol. 3, 27.6 */
+#include "hv/vmx/vmx_fault.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"
@@ -31,44 +32,20 @@ static uint32_t event_info(const struct virt_event *event)
 	return exception_info(event) | event->vector;
 }
 
-/* SDM vol. 3, table 6-4 */
-enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
-
-static enum fault_class class_of(uint32_t info)
-{
-	if (INTR_TYPE(info) != INTR_EXCEPTION)
-		return BENIGN;
-	switch (INTR_VECTOR(info)) {
-	case VECTOR_DE:
-	case VECTOR_TS:
-	case VECTOR_NP:
-	case VECTOR_SS:
-	case VECTOR_GP:
-		return CONTRIBUTORY;
-	case VECTOR_PF:
-		return PAGE_FAULT;
-	case VECTOR_DF:
-		return DOUBLE_FAULT;
-	default:
-		return BENIGN;
-	}
-}
-
-/* An exception met while another event is being delivered. SDM vol. 3, table 6-5 */
+/* An exception met while another event is being delivered. */
 static void combine(struct vmx_vcpu *x, uint32_t info, uint32_t code)
 {
-	enum fault_class first = class_of(x->event.info), second = class_of(info);
-	bool doubled = second != BENIGN &&
-		       (first == PAGE_FAULT || (first == CONTRIBUTORY && second == CONTRIBUTORY));
-
 	ASSERT(INTR_TYPE(info) == INTR_EXCEPTION);
-	if (first == DOUBLE_FAULT && second != BENIGN) {
+	switch (vmx_fault_sum(x->event.info, info)) {
+	case FAULT_SHUTDOWN:
 		x->todo |= TODO_SHUTDOWN;
 		return;
-	}
-	if (doubled) {
+	case FAULT_DOUBLE:
 		info = INTR_TYPE_FIELD(INTR_EXCEPTION) | VECTOR_DF | (info & INTR_HAS_CODE);
 		code = 0;
+		break;
+	case FAULT_SECOND:
+		break;
 	}
 	x->event = (struct vmx_event){.info = INTR_VALID | info, .code = code};
 }

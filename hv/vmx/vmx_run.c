@@ -13,8 +13,9 @@ ASSERT_OFFSET(struct virt_vcpu, cr2, 0x80);
 STATIC_ASSERT(GPR_RDI == 7 && GPR_R15 == 15, "vmx_entry.S has the registers in encoding order");
 STATIC_ASSERT(VMCS_HOST_RSP == 0x6c14, "vmx_entry.S has the encoding too");
 
-/* Longest stay with the interrupts of the guest off: a tick of the console, little to a boot that decompresses. */
-#define CLOSED_STAY_NS (1 * NS_PER_MS)
+/* Longest stay with the guest's interrupts off: at first, and when it keeps them off. */
+#define CLOSED_STAY_FIRST_NS (50 * NS_PER_US)
+#define CLOSED_STAY_LAST_NS  NS_PER_MS
 
 /* At least one: a timer of 0 expires before the first instruction. */
 static uint32_t timer_ticks(uint64_t tsc)
@@ -28,14 +29,17 @@ void vmx_slice_set(struct vmx_vcpu *x, uint64_t slice_tsc)
 {
 	x->slice = slice_tsc;
 	x->open_timer = timer_ticks(slice_tsc ? slice_tsc : UINT64_MAX);
-	x->closed_timer = MIN(x->open_timer, timer_ticks(ns_to_tsc(CLOSED_STAY_NS)));
+	x->closed_first = MIN(x->open_timer, timer_ticks(ns_to_tsc(CLOSED_STAY_FIRST_NS)));
+	x->closed_last = MIN(x->open_timer, timer_ticks(ns_to_tsc(CLOSED_STAY_LAST_NS)));
+	x->closed_timer = x->closed_first;
 }
 
 /*
  * How long the guest may stay: to the end of its slice, and with interrupts off it is called back soon.
- * A host interrupt ends its stay then too, by the manual, but not under every emulator, and a guest
- * that spins with interrupts off may be waiting for just that interrupt. Such stretches are short, so
- * the timer hardly ever fires for it.
+ * A host interrupt ends its stay then too, by the manual, but not under every emulator (Bochs 2.7 holds
+ * it back until the guest's RFLAGS.IF changes), and a guest that spins with interrupts off may be
+ * waiting for just that interrupt. Such stretches are short, so the timer hardly ever fires; for a guest
+ * that lives with interrupts off it doubles, up to CLOSED_STAY_LAST_NS.
  *
  * The field keeps its value over exits, so it is written only when it changes. SDM vol. 3, 26.5.1
  */
@@ -45,7 +49,11 @@ static void set_timer(struct vmx_vcpu *x, uint64_t slice_tsc)
 
 	if (UNLIKELY(slice_tsc != x->slice))
 		vmx_slice_set(x, slice_tsc);
-	value = vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF ? x->open_timer : x->closed_timer;
+	value = x->closed_timer;
+	if (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) {
+		value = x->open_timer;
+		x->closed_timer = x->closed_first;
+	}
 	if (value == x->timer)
 		return;
 	vmwrite32(VMCS_TIMER_VALUE, value);
@@ -53,9 +61,13 @@ static void set_timer(struct vmx_vcpu *x, uint64_t slice_tsc)
 }
 
 /* Before the slice was over it was a call back: the run loop opens its window, and takes what waits. */
-static enum vm_exit_kind timer_exit(const struct vmx_vcpu *x)
+static enum vm_exit_kind timer_exit(struct vmx_vcpu *x)
 {
-	return x->slice && x->timer == x->open_timer ? VM_EXIT_TIMER : VM_EXIT_INTERRUPT;
+	if (x->slice && x->timer == x->open_timer)
+		return VM_EXIT_TIMER;
+	if (x->timer == x->closed_timer)
+		x->closed_timer = MIN(2 * (uint64_t)x->closed_timer, x->closed_last);
+	return VM_EXIT_INTERRUPT;
 }
 
 /* VMLAUNCH or VMRESUME itself refused: a control or host-state field is wrong. SDM vol. 3, 27.2 */

@@ -34,7 +34,7 @@ struct vmx_vcpu {
 	uint32_t timer;
 	/* The preemption timer for `slice` of host TSC: see set_timer(). */
 	uint64_t slice;
-	uint32_t open_timer, closed_timer;
+	uint32_t open_timer, closed_timer, closed_first, closed_last;
 	/* Set-up. */
 	struct npt *npt;
 	hpa_t vmcs;

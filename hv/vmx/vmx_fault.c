@@ -1,0 +1,38 @@
+#include "hv/vmx/vmx_fault.h"
+
+#include "hv/core/virt.h"
+#include "hv/vmx/vmx_bits.h"
+
+enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
+
+static enum fault_class class_of(uint32_t info)
+{
+	if (INTR_TYPE(info) != INTR_EXCEPTION)
+		return BENIGN;
+	switch (INTR_VECTOR(info)) {
+	case VECTOR_DE:
+	case VECTOR_TS:
+	case VECTOR_NP:
+	case VECTOR_SS:
+	case VECTOR_GP:
+		return CONTRIBUTORY;
+	case VECTOR_PF:
+		return PAGE_FAULT;
+	case VECTOR_DF:
+		return DOUBLE_FAULT;
+	default:
+		return BENIGN;
+	}
+}
+
+enum vmx_fault_sum vmx_fault_sum(uint32_t first, uint32_t second)
+{
+	enum fault_class a = class_of(first), b = class_of(second);
+
+	if (b == BENIGN || a == BENIGN)
+		return FAULT_SECOND;
+	if (a == DOUBLE_FAULT)
+		return FAULT_SHUTDOWN;
+	/* A page fault on top of a contributory one is an ordinary page fault; not the other way round. */
+	return a == CONTRIBUTORY && b == PAGE_FAULT ? FAULT_SECOND : FAULT_DOUBLE;
+}
