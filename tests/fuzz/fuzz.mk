@@ -9,7 +9,7 @@ FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_LIB    := $(FUZZ_OUT)/libportable.a
 FUZZ_OBJ    := $(PORTABLE_SRC:%.c=$(FUZZ_OUT)/%.o) \
-               $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c hv/core/options.c) $(NET_DRIVER_SRC:%.c=$(FUZZ_OUT)/%.o)
+               $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c hv/core/options.c hv/x86/acpi.c hv/x86/mptable.c) $(NET_DRIVER_SRC:%.c=$(FUZZ_OUT)/%.o)
 
 $(FUZZ_OUT)/%.o: %.c
 	@mkdir -p $(@D)
