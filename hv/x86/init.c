@@ -1,15 +1,11 @@
 #include "hv/base/log.h"
-#include "hv/x86/fb.h"
 #include "hv/x86/lapic.h"
-#include "hv/x86/logsink.h"
 #include "hv/x86/platform.h"
 #include "hv/x86/tsc.h"
 #include "hv/x86/x86.h"
 
 int x86_init(struct handoff *handoff, struct why *why)
 {
-	fb_init(handoff);
-	logsink_screen_start();
 	platform_discover(handoff);
 	tsc_calibrate();
 	return hostapic_setup(why);

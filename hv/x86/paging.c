@@ -9,19 +9,24 @@
 #include "hv/x86/pmem.h"
 #include "hv/x86/pmem_init.h"
 
-#define PTE_P    BIT(0)
-#define PTE_W    BIT(1)
-#define PTE_PWT  BIT(3)
-#define PTE_PCD  BIT(4)
-#define PTE_PS   BIT(7)
-#define PTE_G    BIT(8)
-#define PTE_NX   BIT(63)
-#define PTE_ADDR BITS(51, 12)
+#define PTE_P         BIT(0)
+#define PTE_W         BIT(1)
+#define PTE_PWT       BIT(3)
+#define PTE_PCD       BIT(4)
+#define PTE_PS        BIT(7)
+#define PTE_G         BIT(8)
+#define SOFT_WC       BIT(9) /* ours; the CPU ignores bits 11:9 */
+#define PTE_PAT_SMALL BIT(7)
+#define PTE_PAT_LARGE BIT(12)
+#define PTE_NX        BIT(63)
+#define PTE_ADDR      BITS(51, 12)
 
 #define MAP_RW    (PTE_P | PTE_W | PTE_NX | PTE_G)
 #define MAP_RO    (PTE_P | PTE_NX | PTE_G)
 #define MAP_RX    (PTE_P | PTE_G)
 #define MAP_UC    (MAP_RW | PTE_PCD | PTE_PWT)
+/* Write-combining, by pcpu.c's PAT entry 4. Its bit in the entry is another one in large pages: map() sets it. */
+#define MAP_WC    (MAP_RW | SOFT_WC)
 #define MAP_TABLE (PTE_P | PTE_W)
 
 #define MMIO_END   (PAGING_MMIO + GIB(1024))
@@ -113,6 +118,8 @@ static bool map(uint64_t va, hpa_t pa, uint64_t size, uint64_t flags)
 		if (!e)
 			return false;
 		*e = pa | flags | (level ? PTE_PS : 0);
+		if (flags & SOFT_WC)
+			*e |= level ? PTE_PAT_LARGE : PTE_PAT_SMALL;
 		va += size_at(level);
 		pa += size_at(level);
 		size -= size_at(level);
@@ -198,21 +205,31 @@ hpa_t paging_root(void)
 	return pg.root;
 }
 
-void *paging_map_mmio(hpa_t pa, uint64_t size)
+static void *map_device(hpa_t pa, uint64_t size, uint64_t flags)
 {
 	uint64_t first = align_down(pa, PAGE_SIZE), bytes = align_up(pa + size, PAGE_SIZE) - first;
 	uint64_t va;
 	bool ok;
 
 	spin_lock(&pg.lock);
-	/* Large registers sets and framebuffers get large pages: same offset within 2 MiB. */
+	/* Framebuffers get large pages: same offset within 2 MiB. No two mappings share one. */
 	va = align_up(pg.mmio_next, MIB(2)) + (first & (MIB(2) - 1));
 	ok = size && pa < pg.phys_limit && size <= pg.phys_limit - pa && bytes < MMIO_END - va &&
-	     map(va, first, bytes, MAP_UC);
+	     map(va, first, bytes, flags);
 	if (ok)
 		pg.mmio_next = va + bytes;
 	spin_unlock(&pg.lock);
 	return ok ? (void *)(uintptr_t)(va + (pa - first)) : NULL;
+}
+
+void *paging_map_mmio(hpa_t pa, uint64_t size)
+{
+	return map_device(pa, size, MAP_UC);
+}
+
+void *paging_map_wc(hpa_t pa, uint64_t size)
+{
+	return map_device(pa, size, MAP_WC);
 }
 
 const void *paging_map_table(hpa_t pa, uint64_t size)

@@ -42,6 +42,9 @@ static inline hpa_t virt_to_phys(const void *p)
  */
 void *paging_map_mmio(hpa_t pa, uint64_t size) MUST_CHECK;
 
+/* The same write-combining, for framebuffers. */
+void *paging_map_wc(hpa_t pa, uint64_t size) MUST_CHECK;
+
 /* A stack of `size` bytes (whole pages) with an unmapped page below; returns its top, or NULL. */
 uint8_t *paging_alloc_stack(uint64_t size) MUST_CHECK;
 

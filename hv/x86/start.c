@@ -2,6 +2,7 @@
 #include "hv/base/log.h"
 #include "hv/base/plat.h"
 #include "hv/x86/cpu.h"
+#include "hv/x86/fb.h"
 #include "hv/x86/irq.h"
 #include "hv/x86/logsink.h"
 #include "hv/x86/paging.h"
@@ -37,6 +38,8 @@ static void log_memmap(const struct memmap *map)
 
 static void call_main(void *handoff)
 {
+	fb_init(handoff);
+	logsink_screen_start();
 	hv_main(handoff);
 	plat_panic("hv_main returned");
 }

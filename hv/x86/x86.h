@@ -3,7 +3,8 @@
  *
  * entry.S runs x86_start() on the loader's tables; it sets up, in this order: CPU 0's pcpu, GDT and IDT,
  * the log's serial reader (option serial=), the final page tables, the page allocator, CPU 0's final
- * stack; then it calls hv_main() there. hv_main calls x86_init() and, when it wants them, smp_start().
+ * stack, the screen; then it calls hv_main() there. hv_main calls x86_init() and, when it wants them,
+ * smp_start().
  */
 #ifndef HV_X86_X86_H
 #define HV_X86_X86_H
@@ -17,7 +18,7 @@
  */
 void hv_main(struct handoff *handoff);
 
-/* Screen, TSC rate, platform tables, CPU 0's local APIC. */
+/* TSC rate, platform tables, CPU 0's local APIC. */
 int x86_init(struct handoff *handoff, struct why *why) MUST_CHECK;
 
 /* Options hv/x86 reads by itself; hv/main.c lists them in its table so that they count as known. */
