@@ -13,3 +13,7 @@ include boot/multiboot.mk
 
 boot: $(BOOT_OUT)/amalgam.efi $(BOOT_OUT)/amalgam.elf ## both boot images
 .PHONY: boot
+
+check-panic: $(BOOT_OUT)/amalgam.elf ## every kind of panic, provoked in QEMU, is reported with its function
+	$(PYTHON) tests/panic.py $<
+.PHONY: check-panic
