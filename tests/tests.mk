@@ -49,3 +49,4 @@ check-tsan: $(TSAN_TESTS) ## tests with threads under TSan
 include tests/fuzz/fuzz.mk
 include tests/guest/guest.mk
 include tests/model/model.mk
+include tests/sim/sim.mk
