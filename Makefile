@@ -32,8 +32,10 @@ distclean:
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F' *## *|:' '/^##: /{printf "\n%s\n", substr($$0,5)} \
-	  /^[a-z][a-z0-9-]*:.*## /{n=$$1; sub(/^.*## */,""); printf "  make %-14s %s\n", n, $$0}' \
+	@awk -F: '/^##: /{section = substr($$0, 5); if (!(section in text)) order[++n] = section} \
+	  /^[a-z][a-z0-9-]*:.*## /{what = $$0; sub(/.*## /, "", what); \
+	    text[section] = text[section] sprintf("  make %-19s %s\n", $$1, what)} \
+	  END {for (i = 1; i <= n; i++) printf("%s%s\n%s", (i > 1 ? "\n" : ""), order[i], text[order[i]])}' \
 	  $(MAKEFILE_LIST)
 
 .PHONY: all clean distclean help

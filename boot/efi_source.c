@@ -215,7 +215,7 @@ BOOLEAN efi_source_list(struct source *s, UINTN index, char name[HANDOFF_NAME])
 		if (i == index)
 			break;
 	}
-	for (n = 0; info->FileName[n] && n < HANDOFF_NAME - 1; n++)
+	for (n = 0; n < HANDOFF_NAME - 1 && info->FileName[n]; n++)
 		name[n] = (char)info->FileName[n];
 	name[n] = 0;
 	return TRUE;

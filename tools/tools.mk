@@ -2,3 +2,53 @@
 
 include tools/deps.mk
 include tools/guest.mk
+
+##: Set-up
+packages: ## install the Debian packages that building, running and testing need
+	@tools/packages build run check
+.PHONY: packages
+
+##: Build and run
+# LAB= more options of tools/lab: make run LAB="--cores 2"
+run: ## boot an emulated cluster and sit at the guest's console (Ctrl-A X leaves)
+	@tools/packages build run
+	@$(MAKE) --no-print-directory -s all guest-images
+	@tools/lab run --build $(BUILD) --interactive $(LAB)
+.PHONY: run
+
+##: Tests
+# What CI runs. The packages come first, then the parts in the order in which they find mistakes fast.
+test: ## everything: checks, sanitizers, fuzzers, emulated clusters
+	@tools/packages build run check
+	@$(MAKE) --no-print-directory -s check check-tsan check-fuzz check-guests-native
+	@$(MAKE) --no-print-directory -s test-cluster
+
+check: check-includes check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
+
+# TESTS= some of tests/cluster instead of all
+test-cluster: all guest-images guests ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
+	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
+
+check-includes: ## who may include whom, and what portable code must not do
+	@tools/check-includes --self-test
+	@tools/check-includes
+
+C_FILES = $(shell find apic boot dsm guest hv net tests -name '*.[ch]')
+check-format: ## every C file is as clang-format would write it
+	@clang-format --dry-run -Werror $(C_FILES)
+format: ## let clang-format write every C file
+	@clang-format -i $(C_FILES)
+
+# Left out: subtracting the linker's symbols is how their distance is told; "condition" findings
+# assume that every test made can come out both ways; out-parameters of inline assembly count as
+# uninitialised; internalAstError is its parser's own trouble with an atomic type.
+CPPCHECK := -q --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 -I. \
+            $(foreach s,comparePointers signConversionCond integerOverflowCond legacyUninitvar \
+            arrayIndexOutOfBoundsCond internalAstError,--suppress=$s)
+check-static: ## cppcheck over the hypervisor
+	@cppcheck $(CPPCHECK) --template='{file}:{line}: {severity}: {message} [{id}]' apic boot dsm guest hv net
+
+check-tools: ## the tools' own tests
+	@$(PYTHON) -B -m unittest discover -q -s tools/tests -t tools
+
+.PHONY: test check test-cluster check-includes check-format format check-static check-tools

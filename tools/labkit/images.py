@@ -19,7 +19,7 @@ class Guest:
 
     def __init__(self, kernel, kind, initrd, append):
         self.kernel = kernel
-        self.kind = kind  # "bzimage" or "multiboot"
+        self.kind = kind  # "bzimage", "multiboot" or "none"
         self.initrd = initrd
         self.append = append
 
@@ -52,8 +52,10 @@ def guest(options):
     if options.guest == "memtest":
         append = MEMTEST_APPEND if options.append is None else options.append
         return Guest(built(options, "guest/memtest"), "bzimage", options.initrd, append)
+    if options.guest == "none" and not options.native:
+        return Guest(None, "none", None, "")
     if not os.path.isfile(options.guest):
-        raise UsageError(f"There is no guest file {options.guest} (expected debian, memtest or a file).")
+        raise UsageError(f"There is no guest file {options.guest} (expected debian, memtest, none or a file).")
     return Guest(options.guest, kind_of(options.guest), options.initrd, options.append or "")
 
 

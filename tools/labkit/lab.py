@@ -78,7 +78,7 @@ class Lab:
         emulator = Bochs(options, self.work) if options.emu == "bochs" else Qemu(options, self.work)
         os.makedirs(options.logdir, exist_ok=True)
         for name in os.listdir(options.logdir):
-            if re.fullmatch(r"(node\d+|console|dnsmasq)\.(log|emulator\.log|bochs\.log|gdb)", name):
+            if re.fullmatch(r"(node\d+|console|dnsmasq)\.(log|(emulator|bochs|qemu)\.log|gdb)", name):
                 os.unlink(os.path.join(options.logdir, name))
         disk = self.boot_medium(guest)
         echo = self.echo_log if options.interactive else (print if options.verbose else None)
@@ -141,8 +141,18 @@ class Lab:
                 else:
                     self.hear(key.data)
             for node in self.nodes:
-                if node.process.poll() is not None:
+                if node.process.poll() is not None and not node.ended:
+                    self.check_start(node)
                     node.end(f"the emulator ended with code {node.process.returncode}")
+
+    def check_start(self, node):
+        """An emulator that fails before its machine says a word did not like what it was given."""
+        if node.process.returncode > 0 and not any(stream.seen for stream in node.streams):
+            path = os.path.join(self.options.logdir, f"{node.name}.emulator.log")
+            with open(path, encoding="utf-8", errors="replace") as file:
+                said = file.read().strip().splitlines()[-1:]
+            reason = said[0] if said else "it gave no reason"
+            raise SetupError(f"The emulator of {node.name} ended at once: {reason} ({path}).")
 
     def over(self, deadline):
         now = time.monotonic()

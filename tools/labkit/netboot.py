@@ -22,7 +22,8 @@ def hypervisor_args(options, guest):
 def settings(options, guest):
     """The iPXE script that pxe/boot.ipxe asks for."""
     lines = ["#!ipxe", f"set hv-args {hypervisor_args(options, guest)}"]
-    lines += ["set kernel guest", f"set kernel-args {guest.append}"]
+    if guest.kernel:
+        lines += ["set kernel guest", f"set kernel-args {guest.append}"]
     if guest.initrd:
         lines.append("set initrd initrd")
     return "\n".join(lines) + "\n"
@@ -39,7 +40,8 @@ def folder(options, guest, work):
     """Fills WORK/netboot; iPXE and UEFI firmware fetch from it over TFTP."""
     path = os.path.join(work, "netboot")
     os.makedirs(path)
-    copy(guest.kernel, path, "guest")
+    if guest.kernel:
+        copy(guest.kernel, path, "guest")
     if guest.initrd:
         copy(guest.initrd, path, "initrd")
     if options.native:
@@ -59,7 +61,9 @@ def folder(options, guest, work):
 
 def loader_config(options, guest):
     """What amalgam.efi reads when no iPXE handed it files: see docs/boot.md."""
-    lines = [f"options {hypervisor_args(options, guest)}", f"file guest {guest.append}".rstrip()]
+    lines = [f"options {hypervisor_args(options, guest)}"]
+    if guest.kernel:
+        lines.append(f"file guest {guest.append}".rstrip())
     if guest.initrd:
         lines.append("file initrd")
     return "\n".join(lines) + "\n"

@@ -88,8 +88,8 @@ def guest_options(parser):
     group.add_argument(
         "--guest",
         default="debian",
-        metavar="debian|memtest|FILE",
-        help="FILE is a bzImage or a Multiboot 1 ELF; default debian",
+        metavar="debian|memtest|none|FILE",
+        help="FILE is a bzImage or a Multiboot 1 ELF; none: the hypervisor alone; default debian",
     )
     group.add_argument("--initrd", metavar="FILE", help="default for debian: a shell")
     group.add_argument("--append", metavar="STRING", help="the guest's command line")

@@ -38,7 +38,7 @@ class Qemu:
         yield from ("-name", f"node{node}", "-m", str(options.node_ram), "-smp", str(options.cores))
         yield from ("-accel", "kvm" if kvm else "tcg,thread=multi")
         yield from ("-cpu", options.cpu or ("host" if kvm else "max"))
-        # QEMU finds a missing acceleration feature late; a person wants to see it at the start.
+        yield from ("-D", os.path.join(options.logdir, f"node{node}.qemu.log"))
         for number, port in enumerate(ports, 1):
             yield from ("-chardev", f"socket,id=com{number},host=127.0.0.1,port={port}")
             yield from ("-serial", f"chardev:com{number}")

@@ -5,12 +5,15 @@ parent, and with process 1 die all others.
 """
 
 import ctypes
+import fcntl
+import glob
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import termios
+import time
 
 from labkit import EXIT_SETUP, SetupError
 
@@ -18,6 +21,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+PREFIX = "amalgam-lab-"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,7 +30,10 @@ REMEDY = "Run it as root (sudo), or allow unprivileged user namespaces on this m
 
 def run(inside, keep):
     """Calls inside(folder) in the private world; returns its exit code. `folder` is gone afterwards."""
-    folder = tempfile.mkdtemp(prefix="amalgam-lab-")
+    remove_stale()
+    folder = tempfile.mkdtemp(prefix=PREFIX)
+    in_use = os.open(folder, os.O_RDONLY)
+    fcntl.flock(in_use, fcntl.LOCK_EX)
     terminal = save_terminal()
     alive, closing = os.pipe()
     try:
@@ -43,6 +50,25 @@ def run(inside, keep):
             print(f"lab: the working folder is kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+        os.close(in_use)
+
+
+def remove_stale():
+    """Folders of labs that were killed: nobody holds their lock. Young ones may not have it yet."""
+    for folder in glob.glob(os.path.join(tempfile.gettempdir(), PREFIX + "*")):
+        try:
+            if time.time() - os.stat(folder).st_mtime < 60:
+                continue
+            probe = os.open(folder, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(probe)
 
 
 def enter():

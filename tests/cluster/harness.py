@@ -1,0 +1,70 @@
+"""What the acceptance tests share: calling tools/lab and judging how it ended."""
+
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+LAB = os.path.join(ROOT, "tools/lab")
+BUILD = os.environ.get("AMALGAM_BUILD", os.path.join(ROOT, "build"))
+NAME = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+LOGS = os.path.join(BUILD, "test-cluster", NAME)
+DEBIAN_SECONDS = 900  # a boot of the stock kernel takes 70 s on an idle host, several times that on a busy one
+
+# A run that shows one of these can't end well any more.
+TROUBLE = ("--fail", "Kernel panic", "--fail", "guest: stopped:", "--fail", "PANIC")
+
+
+class Failed(SystemExit):
+    """Ends the test; the text is printed and the exit code is 1."""
+
+
+def check(true, sentence):
+    if not true:
+        raise Failed(f"{NAME}: {sentence}")
+
+
+def guest_elf(name):
+    path = os.path.join(BUILD, "guests", f"{name}.elf")
+    check(os.path.isfile(path), f"{path} is missing: make guests")
+    return path
+
+
+def start(*args, logs="run"):
+    """A lab under way; its log folder is in .logs."""
+    command = [LAB, "run", "--build", BUILD, "--logdir", os.path.join(LOGS, logs), *args]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process.logs = os.path.join(LOGS, logs)
+    return process
+
+
+def finish(process, code=0):
+    """Waits for it and checks its exit code; what it printed."""
+    said, _ = process.communicate()
+    if process.returncode != code:
+        print(said)
+        raise Failed(f"{NAME}: lab ended with code {process.returncode}, expected {code}: {process.args}")
+    return said
+
+
+def lab(*args, code=0, logs="run"):
+    return finish(start(*args, logs=logs), code)
+
+
+def log_of(logs, name="node0.log"):
+    with open(os.path.join(LOGS, logs, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def boot_debian(cores, *args, logs="run"):
+    """The main job: netboot to a shell, count the CPUs, switch off; the node ends in good order."""
+    lab(
+        *("--cores", str(cores), "--mem", "192", "--node-ram", "384", "--guest", "debian", *TROUBLE),
+        *("--expect", r"guest: Linux 6\.1\.\S+-686 "),
+        *("--send", r"guest# =nproc\n", "--expect", rf"^{cores}\n"),
+        *("--send", r"guest# =poweroff -f\n", "--expect", "Power down"),
+        *("--expect-log", "guest: the guest powered off", "--expect-log", "exit counters"),
+        *("--expect-log", r"CPUID +[1-9]\d*$", "--expect-log", "boot: node halted"),
+        *("--timeout", str(DEBIAN_SECONDS), *args),
+        logs=logs,
+    )

@@ -1,0 +1,18 @@
+#!/usr/bin/env python3
+"""
+UEFI network boot: the firmware loads amalgam.efi over TFTP, which fetches the guest the same way.
+QEMU has no VT-x, so the pre-flight says what is missing and the node stops.
+"""
+
+from harness import check, lab, log_of
+
+for boot in ("pxe", "ipxe"):
+    lab(
+        *("--emu", "qemu", "--cpu", "qemu64", "--firmware", "uefi", "--boot", boot, "--timeout", "300"),
+        *("--expect-log", "boot: preflight: .*VT-x", "--expect-log", "this node can't run Amalgam"),
+        *("--expect-log", "boot: .*VT-x.*\n", "--expect-log", "boot: node halted"),
+        logs=boot,
+    )
+    served = log_of(boot, "dnsmasq.log")
+    check("/netboot/amalgam.efi to" in served, f"{boot}: amalgam.efi was not fetched over TFTP")
+    check(served.count("/netboot/guest to") == 1, f"{boot}: the guest was not fetched once over TFTP")
