@@ -4,10 +4,10 @@
 
 #include "hv/base/plat.h"
 
-#define ASSERT(cond)                                                                               \
-	do {                                                                                       \
-		if (UNLIKELY(!(cond)))                                                             \
-			plat_panic("%s:%d: broken invariant: %s", __FILE__, __LINE__, #cond);      \
+#define ASSERT(cond)                                                                          \
+	do {                                                                                  \
+		if (UNLIKELY(!(cond)))                                                        \
+			plat_panic("%s:%d: broken invariant: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
 #define STATIC_ASSERT(cond, text) _Static_assert(cond, text)
@@ -15,7 +15,7 @@
 /* Size of a hardware or wire structure; the manual's section stands in a comment beside it. */
 #define ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has a fixed size")
 
-#define ASSERT_OFFSET(type, member, bytes)                                                         \
+#define ASSERT_OFFSET(type, member, bytes) \
 	_Static_assert(offsetof(type, member) == (bytes), #type "." #member " has a fixed offset")
 
 #endif

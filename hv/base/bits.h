@@ -4,7 +4,7 @@
 
 #include "hv/base/compiler.h"
 
-#define BIT(n) (1ull << (n))
+#define BIT(n)       (1ull << (n))
 /* The mask of bits hi..lo, both included, as manuals write [hi:lo]. */
 #define BITS(hi, lo) ((~0ull >> (63 - (hi))) & (~0ull << (lo)))
 

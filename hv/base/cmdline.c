@@ -33,8 +33,9 @@ static bool next_word(const char **line, struct word *w, struct why *why, int *e
 			continue;
 		}
 		if (n + 1 == WORD_MAX) {
-			*err = why_set(why, ERR_INVALID, "a word is longer than %d bytes: '%.40s...'",
-				       WORD_MAX - 1, w->text);
+			*err = why_set(why, ERR_INVALID,
+				       "a word is longer than %d bytes: '%.40s...'", WORD_MAX - 1,
+				       w->text);
 			return false;
 		}
 		if (*s == '=' && !w->value) {
@@ -47,7 +48,8 @@ static bool next_word(const char **line, struct word *w, struct why *why, int *e
 	w->text[n] = '\0';
 	*line = s;
 	if (quoted) {
-		*err = why_set(why, ERR_INVALID, "the double quote in option '%.40s' is not closed", w->text);
+		*err = why_set(why, ERR_INVALID, "the double quote in option '%.40s' is not closed",
+			       w->text);
 		return false;
 	}
 	return true;
@@ -180,7 +182,8 @@ static int unknown(const struct opt *opts, unsigned count, const char *name, str
 	names[0] = '\0';
 	for (unsigned i = 0; i < count && n < sizeof(names); i++)
 		n += fmt_print(names + n, sizeof(names) - n, "%s%s", i ? ", " : "", opts[i].name);
-	return why_set(why, ERR_INVALID, "option '%.40s' is unknown; the options are %s", name, names);
+	return why_set(why, ERR_INVALID, "option '%.40s' is unknown; the options are %s", name,
+		       names);
 }
 
 int cmdline_parse(const char *line, const struct opt *opts, unsigned count, struct why *why)
@@ -194,8 +197,8 @@ int cmdline_parse(const char *line, const struct opt *opts, unsigned count, stru
 		if (!o)
 			return unknown(opts, count, w.text, why);
 		if (!set_option(o, w.value))
-			return why_set(why, ERR_INVALID, "option '%s%s%.40s' is wrong; expected %s", w.text,
-				       w.value ? "=" : "", w.value ? w.value : "", o->help);
+			return why_set(why, ERR_INVALID, "option '%s%s%.40s' is wrong; expected %s",
+				       w.text, w.value ? "=" : "", w.value ? w.value : "", o->help);
 	}
 	return err;
 }

@@ -29,6 +29,7 @@ struct opt {
  * Parses the whole line; values are written as they are met, later words win. Returns 0, or
  * ERR_INVALID with a sentence naming the word and what was expected.
  */
-int cmdline_parse(const char *line, const struct opt *opts, unsigned count, struct why *why) MUST_CHECK;
+int cmdline_parse(const char *line, const struct opt *opts, unsigned count,
+		  struct why *why) MUST_CHECK;
 
 #endif

@@ -2,9 +2,9 @@
 #include "hv/base/fmt.h"
 
 static const char *const names[] = {
-	[-ERR_INVALID] = "invalid",         [-ERR_NOMEM] = "no memory",
-	[-ERR_NOTFOUND] = "not found",      [-ERR_UNSUPPORTED] = "unsupported",
-	[-ERR_RANGE] = "out of range",      [-ERR_BUSY] = "busy",
+	[-ERR_INVALID] = "invalid",    [-ERR_NOMEM] = "no memory",
+	[-ERR_NOTFOUND] = "not found", [-ERR_UNSUPPORTED] = "unsupported",
+	[-ERR_RANGE] = "out of range", [-ERR_BUSY] = "busy",
 	[-ERR_TIMEOUT] = "timed out",
 };
 

@@ -9,13 +9,13 @@
 #include "hv/base/compiler.h"
 
 enum err {
-	ERR_INVALID = -1,   /* the input breaks a rule */
-	ERR_NOMEM = -2,     /* out of memory, or a fixed table is full */
-	ERR_NOTFOUND = -3,  /* nothing by that name or address */
+	ERR_INVALID = -1,     /* the input breaks a rule */
+	ERR_NOMEM = -2,       /* out of memory, or a fixed table is full */
+	ERR_NOTFOUND = -3,    /* nothing by that name or address */
 	ERR_UNSUPPORTED = -4, /* valid, but this machine or build can't do it */
-	ERR_RANGE = -5,     /* outside the allowed range */
-	ERR_BUSY = -6,      /* would have to wait */
-	ERR_TIMEOUT = -7,   /* waited long enough */
+	ERR_RANGE = -5,       /* outside the allowed range */
+	ERR_BUSY = -6,        /* would have to wait */
+	ERR_TIMEOUT = -7,     /* waited long enough */
 };
 
 /* One short word for an error, for logs; never NULL. */

@@ -10,7 +10,7 @@ struct sink {
 struct spec {
 	bool left, zero, alt, plus, space, upper;
 	unsigned width;
-	int precision; /* -1: none given */
+	int precision;  /* -1: none given */
 	unsigned bytes; /* size of the integer argument */
 };
 
@@ -132,15 +132,15 @@ static unsigned parse_count(const char **f)
 }
 
 /* Narrow arguments arrive promoted to int; they are cut back to what the length modifier says. */
-#define FETCH_UNSIGNED(ap, bytes)                                                                  \
-	((bytes) == 8   ? va_arg(ap, uint64_t)                                                     \
-	 : (bytes) == 4 ? va_arg(ap, unsigned)                                                     \
-	 : (bytes) == 2 ? (uint16_t)va_arg(ap, unsigned)                                           \
+#define FETCH_UNSIGNED(ap, bytes)                        \
+	((bytes) == 8   ? va_arg(ap, uint64_t)           \
+	 : (bytes) == 4 ? va_arg(ap, unsigned)           \
+	 : (bytes) == 2 ? (uint16_t)va_arg(ap, unsigned) \
 			: (uint8_t)va_arg(ap, unsigned))
-#define FETCH_SIGNED(ap, bytes)                                                                    \
-	((bytes) == 8   ? va_arg(ap, int64_t)                                                      \
-	 : (bytes) == 4 ? va_arg(ap, int)                                                          \
-	 : (bytes) == 2 ? (int16_t)va_arg(ap, int)                                                 \
+#define FETCH_SIGNED(ap, bytes)                    \
+	((bytes) == 8   ? va_arg(ap, int64_t)      \
+	 : (bytes) == 4 ? va_arg(ap, int)          \
+	 : (bytes) == 2 ? (int16_t)va_arg(ap, int) \
 			: (int8_t)va_arg(ap, int))
 
 size_t fmt_vprint(char *buf, size_t size, const char *f, va_list ap)

@@ -56,8 +56,8 @@ static inline struct list *list_pop_front(struct list *head)
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 
 /* `it` may be removed inside the loop. */
-#define list_for_each_safe(it, head)                                                               \
-	for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                  \
+#define list_for_each_safe(it, head)                                              \
+	for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
 	     it = it##_next, it##_next = it->next)
 
 #endif

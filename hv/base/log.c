@@ -8,8 +8,8 @@
 #define LOG_LINE  512
 
 static const char *const sub_names[LOG_SUBS] = {
-	[LOG_BOOT] = "boot", [LOG_X86] = "x86",     [LOG_VIRT] = "virt",       [LOG_VCPU] = "vcpu",
-	[LOG_APIC] = "apic", [LOG_DEV] = "dev",     [LOG_GUEST] = "guest",     [LOG_NET] = "net",
+	[LOG_BOOT] = "boot", [LOG_X86] = "x86",         [LOG_VIRT] = "virt",   [LOG_VCPU] = "vcpu",
+	[LOG_APIC] = "apic", [LOG_DEV] = "dev",         [LOG_GUEST] = "guest", [LOG_NET] = "net",
 	[LOG_DSM] = "dsm",   [LOG_CLUSTER] = "cluster",
 };
 
@@ -54,11 +54,12 @@ void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...)
 
 	char line[LOG_LINE];
 	uint64_t us = plat_log_ns() / NS_PER_US;
-	size_t n = fmt_print(line, sizeof(line), "[%5u.%06u] n%u.c%u %s: %s", (unsigned)(us / 1000000),
-			     (unsigned)(us % 1000000), log_state.node, plat_cpu(), sub_names[sub],
-			     level == LOG_ERROR  ? "ERROR: "
-			     : level == LOG_WARN ? "warning: "
-						 : "");
+	size_t n =
+		fmt_print(line, sizeof(line), "[%5u.%06u] n%u.c%u %s: %s", (unsigned)(us / 1000000),
+			  (unsigned)(us % 1000000), log_state.node, plat_cpu(), sub_names[sub],
+			  level == LOG_ERROR  ? "ERROR: "
+			  : level == LOG_WARN ? "warning: "
+					      : "");
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -100,14 +101,16 @@ int log_configure(const char *text, struct why *why)
 		int sub = all ? 0 : find_name(sub_names, LOG_SUBS, text, (size_t)(eq - text));
 
 		if (level < 0)
-			return why_set(why, ERR_INVALID,
-				       "log level '%.*s' is unknown; expected error, warn, info or debug",
-				       (int)(text + n - name), name);
+			return why_set(
+				why, ERR_INVALID,
+				"log level '%.*s' is unknown; expected error, warn, info or debug",
+				(int)(text + n - name), name);
 		if (sub < 0)
-			return why_set(why, ERR_INVALID,
-				       "log subsystem '%.*s' is unknown; expected boot, x86, virt, vcpu, "
-				       "apic, dev, guest, net, cluster or dsm",
-				       (int)(eq - text), text);
+			return why_set(
+				why, ERR_INVALID,
+				"log subsystem '%.*s' is unknown; expected boot, x86, virt, vcpu, "
+				"apic, dev, guest, net, cluster or dsm",
+				(int)(eq - text), text);
 		if (all)
 			memset(levels, level, sizeof(levels));
 		else

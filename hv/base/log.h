@@ -16,16 +16,16 @@
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVELS };
 
 enum log_sub {
-	LOG_BOOT,  /* handoff, pre-flight, start and stop */
-	LOG_X86,   /* the node's own hardware */
-	LOG_VIRT,  /* VT-x, AMD-V, nested paging */
-	LOG_VCPU,  /* run loop, exits, CPU policy, emulation */
-	LOG_APIC,  /* virtual LAPICs and IOAPIC */
-	LOG_DEV,   /* the guest's devices */
-	LOG_GUEST, /* what the guest did: loaders, resets, misbehaviour */
-	LOG_NET,   /* NICs, lwIP, transport */
+	LOG_BOOT,    /* handoff, pre-flight, start and stop */
+	LOG_X86,     /* the node's own hardware */
+	LOG_VIRT,    /* VT-x, AMD-V, nested paging */
+	LOG_VCPU,    /* run loop, exits, CPU policy, emulation */
+	LOG_APIC,    /* virtual LAPICs and IOAPIC */
+	LOG_DEV,     /* the guest's devices */
+	LOG_GUEST,   /* what the guest did: loaders, resets, misbehaviour */
+	LOG_NET,     /* NICs, lwIP, transport */
 	LOG_CLUSTER, /* membership, heartbeats, clock */
-	LOG_DSM,   /* page coherence */
+	LOG_DSM,     /* page coherence */
 	LOG_SUBS
 };
 
@@ -35,10 +35,10 @@ void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...) PRI
 #define log_warn(sub, ...)  log_print(sub, LOG_WARN, __VA_ARGS__)
 #define log_info(sub, ...)  log_print(sub, LOG_INFO, __VA_ARGS__)
 /* The arguments are not evaluated when the line is off. */
-#define log_debug(sub, ...)                                                                        \
-	do {                                                                                       \
-		if (UNLIKELY(log_enabled(sub, LOG_DEBUG)))                                         \
-			log_print(sub, LOG_DEBUG, __VA_ARGS__);                                    \
+#define log_debug(sub, ...)                                     \
+	do {                                                    \
+		if (UNLIKELY(log_enabled(sub, LOG_DEBUG)))      \
+			log_print(sub, LOG_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 bool log_enabled(enum log_sub sub, enum log_level level);
@@ -56,7 +56,8 @@ void log_set_node(unsigned node);
 void log_panic_mode(void);
 
 struct log_reader {
-	uint64_t seen; /* bytes of the log this reader has taken, from the first byte ever written */
+	/* Bytes of the log this reader has taken, from the first byte ever written. */
+	uint64_t seen;
 };
 
 /* Copies the next bytes into buf, at most `size`; returns how many, 0 when the reader is up to date. */

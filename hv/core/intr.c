@@ -94,7 +94,8 @@ static void set_mode(struct vcpu *v)
 
 	if (!v->apic_hw)
 		return;
-	intr_lapic(v); /* what hardware delivers from the page until now must be seen before it stops */
+	/* What hardware delivers from the page until now must be seen before it stops. */
+	intr_lapic(v);
 	v->use_vid = (page || msrs) && f->apic_registers && f->interrupt_delivery;
 	v->vm->ops->apic_mode(&v->virt, page || mode == APIC_X2APIC, mode == APIC_X2APIC);
 	set_eoi_exits(v);

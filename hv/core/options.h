@@ -17,7 +17,7 @@ struct options {
 	char append[448]; /* guest command line; empty: what came with the boot file */
 	char test_panic[16];
 	uint64_t mem;      /* guest RAM in bytes; 0: what the node can give */
-	uint64_t nodes;     /* of the cluster */
+	uint64_t nodes;    /* of the cluster */
 	uint64_t cpus;     /* vCPUs; 0: one per CPU */
 	unsigned on_reset; /* enum on_reset */
 	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */

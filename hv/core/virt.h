@@ -77,19 +77,19 @@ struct virt_event {
 	uint32_t code;
 };
 
-#define VECTOR_DE 0
-#define VECTOR_DB 1
+#define VECTOR_DE  0
+#define VECTOR_DB  1
 #define VECTOR_NMI 2
-#define VECTOR_UD 6
-#define VECTOR_NM 7
-#define VECTOR_DF 8
-#define VECTOR_TS 10
-#define VECTOR_NP 11
-#define VECTOR_SS 12
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_AC 17
-#define VECTOR_MC 18
+#define VECTOR_UD  6
+#define VECTOR_NM  7
+#define VECTOR_DF  8
+#define VECTOR_TS  10
+#define VECTOR_NP  11
+#define VECTOR_SS  12
+#define VECTOR_GP  13
+#define VECTOR_PF  14
+#define VECTOR_AC  17
+#define VECTOR_MC  18
 
 /* Access rights in a nested page table. */
 enum npt_perm { NPT_NONE = 0, NPT_READ = 1, NPT_WRITE = 2, NPT_EXEC = 4, NPT_RX = 5, NPT_RWX = 7 };
@@ -125,7 +125,8 @@ struct virt_config {
 	void *apic_page;     /* the vCPU's 4 KiB LAPIC register page (host virtual) */
 	bool use_apic_hw;    /* false: software LAPIC even where hardware could help */
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
-	uint64_t cr4_guest;  /* CR4 bits the guest may set; one that sets another exits as CR_WRITE */
+	/* CR4 bits the guest may set; one that sets another exits as CR_WRITE. */
+	uint64_t cr4_guest;
 };
 
 struct virt_ops {

@@ -10,7 +10,7 @@
 enum vm_exit_kind {
 	VM_EXIT_NONE,      /* the vendor room dealt with it; just run again */
 	VM_EXIT_INTERRUPT, /* a host interrupt waits; it is taken when the run loop opens its window */
-	VM_EXIT_HOST_NMI,     /* an NMI of the host's; others are blocked until an IRET */
+	VM_EXIT_HOST_NMI, /* an NMI of the host's; others are blocked until an IRET */
 	VM_EXIT_TIMER,    /* the time slice set with run()'s deadline is over */
 	VM_EXIT_CPUID,    /* gpr[RAX], gpr[RCX] */
 	VM_EXIT_HLT,

@@ -17,12 +17,12 @@
 #include "hv/base/spinlock.h"
 #include "tests/host/plat.h"
 
-#define SAME(...)                                                                                  \
-	do {                                                                                       \
-		char ours[128], theirs[128];                                                       \
-		size_t n = fmt_print(ours, sizeof(ours), __VA_ARGS__);                             \
-		assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__));                \
-		assert_string_equal(ours, theirs);                                                 \
+#define SAME(...)                                                                   \
+	do {                                                                        \
+		char ours[128], theirs[128];                                        \
+		size_t n = fmt_print(ours, sizeof(ours), __VA_ARGS__);              \
+		assert_int_equal(n, snprintf(theirs, sizeof(theirs), __VA_ARGS__)); \
+		assert_string_equal(ours, theirs);                                  \
 	} while (0)
 
 static void fmt_equals_printf(void **state)
@@ -100,12 +100,14 @@ static void cmdline_takes_every_kind(void **state)
 static void cmdline_names_each_mistake(void **state)
 {
 	static const char *const bad[][2] = {
-		{"bogus=1", "option 'bogus' is unknown; the options are flag, nodes, mem, name, color"},
+		{"bogus=1",
+		 "option 'bogus' is unknown; the options are flag, nodes, mem, name, color"},
 		{"nodes=65", "option 'nodes=65' is wrong; expected the node count, 1 to 64"},
 		{"nodes=", "option 'nodes=' is wrong; expected the node count, 1 to 64"},
 		{"nodes", "option 'nodes' is wrong; expected the node count, 1 to 64"},
-		{"nodes=99999999999999999999", "option 'nodes=99999999999999999999' is wrong; expected "
-					       "the node count, 1 to 64"},
+		{"nodes=99999999999999999999",
+		 "option 'nodes=99999999999999999999' is wrong; expected "
+		 "the node count, 1 to 64"},
 		{"mem=5x", "option 'mem=5x' is wrong; expected a size like 256M"},
 		{"name=12345678", "option 'name=12345678' is wrong; expected at most 7 letters"},
 		{"color=blue", "option 'color=blue' is wrong; expected red or green"},
@@ -136,7 +138,8 @@ static void log_lines_and_levels(void **state)
 	assert_true(log_enabled(LOG_APIC, LOG_DEBUG));
 	assert_false(log_enabled(LOG_DEV, LOG_WARN));
 	assert_int_equal(log_configure("apic=loud", &why), ERR_INVALID);
-	assert_string_equal(why.text, "log level 'loud' is unknown; expected error, warn, info or debug");
+	assert_string_equal(why.text,
+			    "log level 'loud' is unknown; expected error, warn, info or debug");
 	assert_int_equal(log_configure("warp=info", &why), ERR_INVALID);
 	assert_int_equal(log_configure("info", &why), 0);
 }
