@@ -9,10 +9,11 @@ from harness import check, lab, log_of
 for boot in ("pxe", "ipxe"):
     lab(
         *("--emu", "qemu", "--cpu", "qemu64", "--firmware", "uefi", "--boot", boot, "--timeout", "300"),
-        *("--expect-log", "boot: preflight: .*VT-x", "--expect-log", "this node can't run Amalgam"),
-        *("--expect-log", "boot: .*VT-x.*\n", "--expect-log", "boot: node halted"),
+        *("--expect-log", "boot: Amalgam, loaded by UEFI", "--expect-log", "preflight: VT-x: this CPU has no VT-x"),
+        *("--expect-log", "preflight: this node can't run Amalgam: 1 requirement is missing"),
+        *("--expect-log", "boot: ERROR: this CPU has no VT-x .*needs an Intel CPU", "--expect-log", "boot: node halted"),
         logs=boot,
     )
     served = log_of(boot, "dnsmasq.log")
     check("/netboot/amalgam.efi to" in served, f"{boot}: amalgam.efi was not fetched over TFTP")
-    check(served.count("/netboot/guest to") == 1, f"{boot}: the guest was not fetched once over TFTP")
+    check("/netboot/guest to" in served, f"{boot}: the guest was not fetched over TFTP")

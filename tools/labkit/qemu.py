@@ -48,11 +48,15 @@ class Qemu:
             yield from ("-device", "ide-hd,drive=esp,bootindex=1")
         if not options.native:
             yield from ("-netdev", f"tap,id=net,ifname=tap{node},script=no,downscript=no")
-            yield from ("-device", f"e1000,netdev=net,mac={mac_of(node)},bootindex=2")
+            yield from ("-device", f"{self.nic()},netdev=net,mac={mac_of(node)},bootindex=2")
         if options.gdb:
             path = os.path.join(options.logdir, f"node{node}.gdb")
             yield from ("-chardev", f"socket,id=gdb,path={path},server=on,wait=off")
             yield from ("-gdb", "chardev:gdb", "-S")
+
+    def nic(self):
+        """The e1000's ROM is iPXE itself. For a boot by the firmware alone it takes a card that OVMF knows."""
+        return "virtio-net-pci,romfile=" if self.options.boot == "pxe" else "e1000"
 
     def firmware(self, node):
         if self.options.firmware == "bios":
