@@ -13,10 +13,11 @@
 #define PTE_G  BIT32(8)
 #define PTE_NX (1ull << 63)
 
-#define PF_P BIT32(0) /* the page was present: a protection fault */
-#define PF_W BIT32(1)
-#define PF_U BIT32(2)
-#define PF_I BIT32(4) /* instruction fetch, when NX is on */
+#define PF_P    BIT32(0) /* the page was present: a protection fault */
+#define PF_W    BIT32(1)
+#define PF_U    BIT32(2)
+#define PF_RSVD BIT32(3) /* a reserved bit was set */
+#define PF_I    BIT32(4) /* instruction fetch, when NX is on */
 
 /*
  * Identity, writable, for all 4 GiB by 4 MiB pages, except the 4 MiB at WINDOW, which `window_table`
