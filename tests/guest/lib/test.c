@@ -149,11 +149,20 @@ static const char *option(const char *key)
 	return NULL;
 }
 
+/* `want` is one of the words, with commas between them, that `value` begins with. */
 static bool word_is(const char *value, const char *want)
 {
 	size_t n = strlen(want);
 
-	return value && !strncmp(value, want, n) && (value[n] == ' ' || value[n] == '\0');
+	for (; value; value++) {
+		if (!strncmp(value, want, n) && (!value[n] || strchr(" ,", value[n])))
+			return true;
+		while (*value && !strchr(" ,", *value))
+			value++;
+		if (*value != ',')
+			return false;
+	}
+	return false;
 }
 
 static void learn_machine(uint32_t magic, const struct multiboot_info *mb)

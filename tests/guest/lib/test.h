@@ -4,7 +4,7 @@
  * `DONE <n> passed, <m> failed`, and writes 0 or 1 to the debug exit port.
  *
  * Words on the command line: `expect=amalgam` turns on what only this hypervisor promises,
- * `only=<test>` runs one test, `native=bochs` says that there is no hypervisor but Bochs.
+ * `only=<test>[,<test>...]` runs these only, `native=bochs` says that there is no hypervisor but Bochs.
  */
 #ifndef TESTS_GUEST_LIB_TEST_H
 #define TESTS_GUEST_LIB_TEST_H
