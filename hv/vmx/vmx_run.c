@@ -16,6 +16,8 @@ STATIC_ASSERT(VMCS_HOST_RSP == 0x6c14, "vmx_entry.S has the encoding too");
 /* Longest stay with the guest's interrupts off: at first, and when it keeps them off. */
 #define CLOSED_STAY_FIRST_NS (50 * NS_PER_US)
 #define CLOSED_STAY_LAST_NS  NS_PER_MS
+/* Each entry starts the timer anew, so a guest that keeps leaving by itself is called back by count. */
+#define CLOSED_STAYS         64
 
 /* At least one: a timer of 0 expires before the first instruction. */
 static uint32_t timer_ticks(uint64_t tsc)
@@ -60,9 +62,22 @@ static void set_timer(struct vmx_vcpu *x, uint64_t slice_tsc)
 	x->timer = value;
 }
 
+/* True when it is time that the run loop opens its window, though the guest's interrupts stay off. */
+static bool overdue(struct vmx_vcpu *x)
+{
+	bool closed = x->timer != x->open_timer;
+
+	x->closed_stays = closed ? x->closed_stays + 1 : 0;
+	if (x->closed_stays <= CLOSED_STAYS)
+		return false;
+	x->closed_stays = 0;
+	return true;
+}
+
 /* Before the slice was over it was a call back: the run loop opens its window, and takes what waits. */
 static enum vm_exit_kind timer_exit(struct vmx_vcpu *x)
 {
+	x->closed_stays = 0;
 	if (x->slice && x->timer == x->open_timer)
 		return VM_EXIT_TIMER;
 	if (x->timer == x->closed_timer)
@@ -135,8 +150,14 @@ void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 	uint32_t reason;
 	int status;
 
-	if (x->todo && !prepare(x, out))
+	/* What is to be done before the entry, an event above all, must not wait behind a call back. */
+	if (x->todo) {
+		if (!prepare(x, out))
+			return;
+	} else if (UNLIKELY(overdue(x))) {
+		*out = (struct vm_exit){.kind = VM_EXIT_INTERRUPT};
 		return;
+	}
 	if (vmx_caps.word[WORD_PIN] & PIN_TIMER)
 		set_timer(x, slice_tsc);
 

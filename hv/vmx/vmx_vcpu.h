@@ -35,6 +35,7 @@ struct vmx_vcpu {
 	/* The preemption timer for `slice` of host TSC: see set_timer(). */
 	uint64_t slice;
 	uint32_t open_timer, closed_timer, closed_first, closed_last;
+	uint32_t closed_stays; /* in a row, none of them ended by the timer */
 	/* Set-up. */
 	struct npt *npt;
 	hpa_t vmcs;

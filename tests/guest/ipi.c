@@ -290,6 +290,8 @@ static void test_nmi_masked(void)
 	CHECK_EQ(taken[1], 0);
 	lapic_ipi(cpu_get(1)->apic_id, ICR_NMI);
 	expect("NMI with interrupts off", 1u << 1);
+	CHECK(trap_count[VEC_NMI] == 1 && trap_count[VEC_IPI] == 0, "%u NMIs, %u fixed interrupts",
+	      trap_count[VEC_NMI], trap_count[VEC_IPI]);
 	leave = 1;
 	smp_wait(1, 5000);
 }
