@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Writes the seed inputs of the guest's fuzzers to tests/fuzz/corpus/: small, valid images and port
+programs that random changes start from."""
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def patch(image, *fields):
+    """Each field: offset, struct format, value."""
+    for offset, fmt, value in fields:
+        struct.pack_into("<" + fmt, image, offset, value)
+    return bytes(image)
+
+
+def bzimage(version=0x20C, relocatable=0, code=40):
+    image = bytearray(2 * 512) + b"\x90" * code
+    image[0x202:0x206] = b"HdrS"
+    return patch(
+        image, (0x1F1, "B", 1), (0x1F4, "I", (code + 15) // 16), (0x1FE, "H", 0xAA55),
+        (0x200, "H", 0x66EB), (0x206, "H", version), (0x211, "B", 1), (0x214, "I", 0x100000),
+        (0x22C, "I", 0x37FFFFFF), (0x230, "I", 0x1000), (0x234, "B", relocatable),
+        (0x238, "I", 255), (0x258, "Q", 0x100000), (0x260, "I", 0x20000))
+
+
+def multiboot_header(flags, *rest):
+    magic = 0x1BADB002
+    return struct.pack("<3I", magic, flags, -(magic + flags) & 0xFFFFFFFF) + \
+        struct.pack(f"<{len(rest)}I", *rest)
+
+
+def multiboot_elf(segments=1):
+    head = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, 0x100004, 52, 0, 0, 52,
+                       32, segments, 0, 0, 0)
+    phdrs = b"".join(struct.pack("<8I", 1, 0xC0, 0xC0100000 + i * 4096, 0x100000 + i * 4096, 16,
+                                 32, 5, 4096) for i in range(segments))
+    image = head + phdrs
+    image += bytes(-len(image) % 4) + multiboot_header(3)
+    return image + bytes(0xC0 - len(image)) + b"\xf4" * 16
+
+
+def multiboot_flat():
+    return multiboot_header(0x10003, 0x100000, 0x100000, 0, 0x101000, 0x100020) + b"\xf4" * 32
+
+
+def port_program(*steps):
+    """Each step: what, low and high byte of the port, value, time, as in fuzz_pc.c."""
+    return b"".join(bytes(step) for step in steps)
+
+
+SEEDS = {
+    "bzimage": {"plain": bzimage(), "relocatable": bzimage(0x20F, 1), "old": bzimage(0x209)},
+    "multiboot": {"elf": multiboot_elf(), "elf2": multiboot_elf(2), "flat": multiboot_flat()},
+    "pc": {
+        "pic": port_program((0, 0, 1, 0x11, 0), (0, 1, 1, 0x30, 0), (0, 1, 1, 4, 0),
+                            (0, 1, 1, 1, 0), (0, 1, 1, 0, 0), (11, 0, 0, 0, 1)),
+        "pit": port_program((0, 3, 2, 0x34, 0), (0, 0, 2, 0x10, 0), (0, 0, 2, 0x10, 1),
+                            (15, 0, 0, 0, 0x95), (6, 0, 2, 0, 1), (0, 1, 3, 1, 1)),
+        "rtc": port_program((0, 0, 4, 0x0B, 0), (0, 1, 4, 0x72, 1), (15, 0, 0, 0, 0x9E),
+                            (0, 0, 4, 0x0C, 0), (6, 1, 4, 0, 1)),
+        "uart": port_program((0, 4, 8, 0x0B, 0), (0, 2, 8, 0xC1, 0), (0, 1, 8, 0x0F, 0),
+                             (10, 0, 0, 0, 1), (6, 2, 8, 0, 0), (6, 0, 8, 0, 0)),
+        "pm": port_program((0, 2, 10, 1, 1), (0x26, 0, 11, 0, 0xA8), (0x10, 4, 10, 0x34, 0)),
+        "pci": port_program((0x20, 0, 12, 0x80, 0), (0x26, 0, 13, 0, 0), (0x20, 4, 14, 1, 0),
+                            (0x2C, 0, 0, 3, 0), (0x2D, 4, 0, 0, 0)),
+    },
+}
+
+for fuzzer, seeds in SEEDS.items():
+    folder = CORPUS / fuzzer
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
