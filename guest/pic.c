@@ -36,10 +36,10 @@ void pic_init(struct pic *p)
 	}
 }
 
-/* IRR: an edge counts only as long as its line stays high, as the data sheet says of IR inputs. */
+/* IRR. An edge is forgotten when its line drops: the data sheet wants IR high until the INTA. */
 static uint8_t chip_requests(const struct pic_chip *c)
 {
-	return c->line & (c->latch | c->elcr);
+	return c->latch | (c->line & c->elcr);
 }
 
 /* The first set bit of `set` in order of priority, or -1. */

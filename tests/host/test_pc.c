@@ -390,9 +390,14 @@ static void bar_write(struct pci_device *d, unsigned bar, uint32_t offset, unsig
 	pci_set_intx(d, value & 1);
 }
 
+static void line_stays_up(struct pci_device *d)
+{
+	pci_set_intx(d, true);
+}
+
 static void pci_devices_are_reached(void **state)
 {
-	static const struct pci_device_ops dev_ops = {.bar_read = bar_read, .bar_write = bar_write};
+	static struct pci_device_ops dev_ops = {.bar_read = bar_read, .bar_write = bar_write};
 	static struct pci_device dev;
 	struct why why;
 
@@ -421,6 +426,13 @@ static void pci_devices_are_reached(void **state)
 	pc_reset(&pc, START);
 	assert_int_equal(host.gsi, 0);
 	assert_int_equal(pc_io_read(&pc, 0xcf8, 4, START), 0);
+	/* a line that a reset leaves up is seen by the PIC that starts over */
+	dev_ops.reset = line_stays_up;
+	pci_set_intx(&dev, true);
+	pc_pci_sync(&pc, START);
+	pc_reset(&pc, START);
+	init_pics();
+	assert_int_equal(pc_int_ack(&pc), 0x3b);
 }
 
 static void reset_starts_over(void **state)

@@ -131,6 +131,7 @@ static void bars_decode(void **state)
 	assert_int_equal(offset, 60);
 	assert_null(pci_decode(&bus, true, LAYOUT_PCI_IO + 61, 4, &bar, &offset));
 	assert_null(pci_decode(&bus, true, LAYOUT_PCI_IO - 1, 1, &bar, &offset));
+	assert_null(pci_decode(&bus, false, LAYOUT_PCI_IO, 4, &bar, &offset));
 	assert_ptr_equal(pci_decode(&bus, false, 0xc0000ffc, 4, &bar, &offset), &dev);
 	assert_int_equal(bar, 1);
 	/* moved by the guest, above 4 GiB */

@@ -204,8 +204,13 @@ static void alarm_rings(void **state)
 	set(5, 0xff, after(3 * 86400));
 	set(3, 0xc0, after(3 * 86400));
 	assert_int_equal(rtc_next_event(&rtc), after(3 * 86400 + 15));
+	/* from the middle of an hour to an earlier minute of another */
+	set(5, 0x06, after(3 * 86400 + 1234));
+	set(3, 0x10, after(3 * 86400 + 1234));
+	get(0x0c, after(3 * 86400 + 1234));
+	assert_int_equal(rtc_next_event(&rtc), after(3 * 86400 + 6 * 3600 + 10 * 60 + 15));
 	/* a byte that no time has never rings */
-	set(1, 0x99, after(3 * 86400));
+	set(1, 0x99, after(3 * 86400 + 1234));
 	assert_int_equal(rtc_next_event(&rtc), UINT64_MAX);
 }
 

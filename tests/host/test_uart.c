@@ -230,6 +230,9 @@ static void priorities_and_modem_status(void **state)
 	assert_int_equal(rd(2), 0xc2);
 	/* loopback's outputs were DTR, RTS, OUT2 like the lines: nothing moved */
 	assert_int_equal(rd(2), 0xc1);
+	wr(4, 0x1f);
+	/* RI's rising edge is none that counts */
+	assert_int_equal(rd(6), 0xf0);
 	wr(4, 0x1e);
 	wr(4, 0x1b);
 	assert_int_equal(rd(2), 0xc0);
