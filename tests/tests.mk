@@ -50,3 +50,4 @@ include tests/fuzz/fuzz.mk
 include tests/guest/guest.mk
 include tests/model/model.mk
 include tests/sim/sim.mk
+include tests/hosted/hosted.mk
