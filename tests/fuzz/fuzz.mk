@@ -32,6 +32,9 @@ $(FUZZ_NAMES:%=check-fuzz-%): check-fuzz-%: $(FUZZ_OUT)/fuzz_%
 	  -verbosity=0 -artifact_prefix=$(FUZZ_OUT)/$*- \
 	  $(FUZZ_OUT)/corpus/$* $(wildcard tests/fuzz/corpus/$*)
 
-.PHONY: fuzzers check-fuzz $(FUZZ_NAMES:%=check-fuzz-%)
+fuzz-seeds: ## write the seeds of the guest's fuzzers again (they are committed)
+	$(PYTHON) tests/fuzz/make_seeds.py
+
+.PHONY: fuzzers check-fuzz fuzz-seeds $(FUZZ_NAMES:%=check-fuzz-%)
 
 -include $(FUZZ_OBJ:.o=.d) $(wildcard $(FUZZ_OUT)/tests/fuzz/*.d)
