@@ -8,6 +8,10 @@ NET_CFLAGS     := -std=gnu17 -O2 -g -I. -I$(BUILD)/include $(WARNINGS)
 WIRE_SRC       := $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard net/transport/*.c)
 WIRE_HDR       := $(wildcard hv/base/*.h net/transport/*.h)
 
+# Fake cards, for the tests and fuzzers of the drivers.
+$(BUILD)/host/test_nic: $(BUILD)/host/tests/host/fake_nic.o
+$(BUILD)/fuzz/fuzz_nic: $(BUILD)/fuzz/tests/host/fake_nic.o
+
 # Every table of docs/wire.md against the structures.
 $(NET_OUT)/wiredoc.c: docs/wire.md tools/wiredoc
 	@mkdir -p $(@D)

@@ -160,7 +160,7 @@ void xport_open_in(struct xport *x, struct xport_peer *p, uint64_t now,
 	const struct wire_open *open = wire_body(head, sizeof(*open));
 
 	(void)now;
-	if (open == NULL || head->src_id == 0)
+	if (open == NULL || head->src_id == 0 || open->mtu < WIRE_MTU)
 		return;
 	p->peer_mtu = open->mtu;
 	if (p->state == XPORT_OPEN && open->have_src == p->remote_id &&
@@ -180,7 +180,7 @@ void xport_open_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
 {
 	const struct wire_open *open = wire_body(head, sizeof(*open));
 
-	if (open == NULL || head->src_id == 0 || head->dst_id == 0)
+	if (open == NULL || head->src_id == 0 || head->dst_id == 0 || open->mtu < WIRE_MTU)
 		return;
 	p->peer_mtu = open->mtu;
 	if (!p->sealed && head->dst_id == p->local_id)
