@@ -34,5 +34,25 @@ test-wire: $(NET_OUT)/test_transport $(NET_OUT)/test_cluster ## transport and fo
 	$(NET_OUT)/test_transport $(WIRE_SCHEDULES)
 	$(NET_OUT)/test_cluster $(CLUSTER_SCHEDULES)
 
-test: test-wire
-.PHONY: check-wire-doc test-wire test
+# The hosted node, the switch in its path, and the bench: programs for Linux interfaces.
+WIRE_TOOLS := $(NET_OUT)/node $(NET_OUT)/switch $(NET_OUT)/bench
+$(NET_OUT)/node: tests/wire/node.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h
+$(NET_OUT)/bench: tests/wire/bench.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h
+$(NET_OUT)/switch: tools/switch/switch.c tests/wire/packet.c tests/wire/packet.h
+$(WIRE_TOOLS):
+	@mkdir -p $(@D)
+	$(CC) $(NET_CFLAGS) -D_GNU_SOURCE $(filter %.c,$^) -o $@
+
+wire-tools: $(WIRE_TOOLS) ## the hosted node and the user-space switch
+
+check-wire: $(WIRE_TOOLS) ## hosted nodes over the switch: membership, self-test, loss, capture, refusals
+	tests/wire/cluster --messages 2000
+test-wire-nodes: $(WIRE_TOOLS) ## the same with a hundred thousand messages each way
+	tests/wire/cluster --messages 100000 --timeout 900
+	tests/wire/cluster --messages 20000 --mtu 9000 clean lossy
+
+bench-wire: $(WIRE_TOOLS) ## the transport against bare frames on one veth pair
+	tests/wire/bench
+
+test: test-wire test-wire-nodes
+.PHONY: wire-tools check-wire test-wire-nodes bench-wire check-wire-doc test-wire test

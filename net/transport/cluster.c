@@ -244,10 +244,11 @@ static void timers(struct cluster *c, uint64_t now)
 
 static size_t tx_refusals(struct cluster *c, void *frame)
 {
-	for (unsigned i = 0; i < CLUSTER_CANDIDATES; i++) {
+	for (unsigned i = 0; c->refuse_due && i < CLUSTER_CANDIDATES; i++) {
 		if (c->candidates[i].refuse_due)
 			return tx_refuse(c, &c->candidates[i], frame);
 	}
+	c->refuse_due = false;
 	return 0;
 }
 
@@ -286,12 +287,8 @@ size_t cluster_tx(struct cluster *c, uint64_t now, void *buf)
 uint64_t cluster_deadline(const struct cluster *c)
 {
 	if (c->lost_due || c->abort_due || c->accept_due || c->offer_due || c->start_due ||
-	    c->answer_due || c->beat_due || c->hello_due)
+	    c->answer_due || c->beat_due || c->hello_due || c->refuse_due || c->event_count)
 		return 0;
-	for (unsigned i = 0; i < CLUSTER_CANDIDATES; i++) {
-		if (c->candidates[i].refuse_due)
-			return 0;
-	}
 	return MIN(c->hello_at, MIN(c->vote_at, c->beat_at));
 }
 

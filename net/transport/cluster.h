@@ -112,8 +112,9 @@ struct cluster {
 	/* Frames that are due, and when they are due again. */
 	uint64_t hello_at, hello_wait, vote_at, beat_at, state_at;
 	uint32_t offer_due, start_due, abort_due, beat_due, answer_due; /* bit n: to member n */
-	bool hello_due, accept_due;
-	unsigned lost_due; /* times LOST is still to be sent */
+	bool hello_due, accept_due,
+		refuse_due; /* refuse_due: some candidate may have its own set */
+	unsigned lost_due;  /* times LOST is still to be sent */
 	uint16_t lost_node;
 	char lost_text[WIRE_TEXT];
 	uint64_t abort_epoch;
@@ -128,6 +129,7 @@ void cluster_rx(struct cluster *c, uint64_t now, const void *frame, size_t len);
 bool cluster_poll(struct cluster *c, struct cluster_event *event);
 /* Builds the next frame that is due into `buf` of at least WIRE_ETH + WIRE_MTU bytes; 0: none. */
 size_t cluster_tx(struct cluster *c, uint64_t now, void *buf);
+/* When to come back if no frame comes before; 0 while an event waits to be polled. */
 uint64_t cluster_deadline(const struct cluster *c);
 
 /* Any good frame from a running member is a sign of life; spares heartbeats that were lost. */

@@ -93,7 +93,7 @@ static void stop_refused(struct cluster *c, const char *fmt, const uint8_t *mac,
 static void refuse(struct cluster *c, struct cluster_candidate *n, enum cluster_reason reason,
 		   const char *detail)
 {
-	n->refuse_due = true;
+	n->refuse_due = c->refuse_due = true;
 	str_copy(n->detail, detail, sizeof(n->detail));
 	if (n->told == reason)
 		return;

@@ -17,7 +17,7 @@
 
 #define NODES     10
 #define FLYING    2048
-#define SHORT_RUN 100
+#define SHORT_RUN 30
 #define BEAT      (50 * NS_PER_MS)
 #define LOST      (1000 * NS_PER_MS)
 #define NEVER     UINT64_MAX
@@ -346,7 +346,7 @@ static void forms_under_faults(void **state)
 
 static void a_killed_node_is_named_by_all(void **state)
 {
-	for (uint64_t seed = 1; seed <= 20; seed++) {
+	for (uint64_t seed = 1; seed <= 5; seed++) {
 		unsigned victim;
 		uint64_t killed;
 
@@ -488,7 +488,7 @@ static void a_cluster_of_one_runs_at_once(void **state)
 /* Clocks of known offset and drift, and a path with random and lopsided delays. */
 static void clock_bound_holds(void **state)
 {
-	for (uint64_t seed = 1; seed <= 200; seed++) {
+	for (uint64_t seed = 1; seed <= 50; seed++) {
 		int64_t offset = (int64_t)(seed * 1234567891011ull), ppb;
 		struct clock_peer c;
 		uint64_t t = NS_PER_S, worst = 0;

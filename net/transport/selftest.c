@@ -1,0 +1,143 @@
+#include "net/transport/selftest.h"
+
+#include "hv/base/fmt.h"
+#include "hv/base/string.h"
+
+/* Of 16 messages one is a page with its header, the others are small; one of 4 is urgent. */
+#define PAGE_EVERY   16
+#define URGENT_EVERY 4
+
+/* Splitmix64: content that any node can make again from who, whom and which. */
+static uint64_t mix(uint64_t z)
+{
+	z += 0x9e3779b97f4a7c15ull;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static uint32_t share(const struct selftest *t, unsigned channel)
+{
+	uint32_t urgent = t->messages / URGENT_EVERY;
+
+	return channel == WIRE_URGENT ? urgent : t->messages - urgent;
+}
+
+static size_t content(uint8_t buf[WIRE_MSG_MAX], unsigned from, unsigned to, unsigned channel,
+		      uint32_t index)
+{
+	uint64_t seed =
+		mix((uint64_t)from << 48 | (uint64_t)to << 40 | (uint64_t)channel << 32 | index);
+	size_t len =
+		channel == WIRE_BULK && index % PAGE_EVERY == 0 ? WIRE_MSG_MAX : 8 + seed % 120;
+
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t word = mix(seed + i);
+
+		memcpy(buf + i, &word, MIN(len - i, sizeof(word)));
+	}
+	return len;
+}
+
+void selftest_init(struct selftest *t, unsigned self, unsigned count, uint32_t messages,
+		   uint64_t now)
+{
+	memset(t, 0, sizeof(*t));
+	t->self = self;
+	t->count = count;
+	t->messages = messages;
+	t->started = now;
+}
+
+static void wrong(struct selftest *t, unsigned node, const char *what, unsigned channel,
+		  uint32_t index)
+{
+	if (t->wrong++ == 0)
+		fmt_print(t->first_wrong, sizeof(t->first_wrong),
+			  "from node %u, channel %u, message %u: %s", node, channel, index, what);
+}
+
+void selftest_event(struct selftest *t, const struct xport_event *event)
+{
+	static uint8_t want[WIRE_MSG_MAX];
+	struct selftest_peer *p = &t->peers[event->node];
+	uint32_t index;
+
+	if (event->kind == XPORT_DOWN) {
+		wrong(t, event->node, "the session ended", 0, 0);
+		return;
+	}
+	if (event->kind != XPORT_MSG)
+		return;
+	index = p->got[event->channel]++;
+	t->bytes_in += event->len;
+	if (index >= share(t, event->channel))
+		wrong(t, event->node, "one too many", event->channel, index);
+	else if (event->len != content(want, event->node, t->self, event->channel, index))
+		wrong(t, event->node, "wrong length", event->channel, index);
+	else if (memcmp(want, event->data, event->len) != 0)
+		wrong(t, event->node, "wrong content", event->channel, index);
+}
+
+static void send_to(struct selftest *t, struct xport *x, unsigned node, uint64_t now)
+{
+	static uint8_t buf[WIRE_MSG_MAX];
+	struct selftest_peer *p = &t->peers[node];
+
+	for (unsigned c = 0; c < WIRE_CHANNELS; c++) {
+		while (p->sent[c] < share(t, c)) {
+			struct xport_part part = {buf, content(buf, t->self, node, c, p->sent[c])};
+
+			if (xport_send(x, now, node, c, &part, 1) != 0)
+				break;
+			p->sent[c]++;
+		}
+	}
+}
+
+static bool peer_done(const struct selftest *t, const struct xport *x, unsigned node)
+{
+	const struct selftest_peer *p = &t->peers[node];
+
+	for (unsigned c = 0; c < WIRE_CHANNELS; c++) {
+		if (p->sent[c] < share(t, c) || p->got[c] < share(t, c))
+			return false;
+	}
+	return xport_idle(x, node);
+}
+
+void selftest_run(struct selftest *t, struct xport *x, uint64_t now)
+{
+	unsigned done = 0;
+
+	if (t->finished)
+		return;
+	for (unsigned i = 0; i < t->count; i++) {
+		if (i == t->self) {
+			done++;
+			continue;
+		}
+		send_to(t, x, i, now);
+		done += peer_done(t, x, i);
+	}
+	if (done == t->count)
+		t->finished = MAX(now, 1ull);
+}
+
+void selftest_describe(const struct selftest *t, char *buf, size_t size)
+{
+	uint64_t us = (t->finished - t->started) / 1000;
+
+	if (t->wrong)
+		fmt_print(buf, size, "wire self-test failed: %llu messages wrong, first %s",
+			  (unsigned long long)t->wrong, t->first_wrong);
+	else if (!t->finished)
+		fmt_print(buf, size, "wire self-test is not finished");
+	else
+		fmt_print(buf, size,
+			  "wire self-test passed: %u messages each way with each of %u nodes in "
+			  "%llu ms, "
+			  "%llu MB/s in",
+			  t->messages, t->count - 1, (unsigned long long)(us / 1000),
+			  (unsigned long long)(t->bytes_in / MAX(us, 1ull)));
+}
