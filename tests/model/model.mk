@@ -30,11 +30,21 @@ check-litmus: $(MODEL_OUT)/litmus ## litmus programs above the engine against x8
 	$< > $(MODEL_OUT)/litmus.log || { cat $(MODEL_OUT)/litmus.log; false; }
 	@grep -v 'allowed outcomes$$' $(MODEL_OUT)/litmus.log
 
+# An assertion that fails, or a depth that does not suffice, is an error line of pan.
+$(MODEL_OUT)/pan: tests/model/dsm.pml
+	@mkdir -p $(@D)
+	cd $(@D) && spin -a $(abspath $<) && $(CC) -w -O2 -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 -o pan pan.c
+
+check-spin: $(MODEL_OUT)/pan ## the protocol at message level in Promela
+	cd $(MODEL_OUT) && ./pan -m300000 -w22 > pan.log
+	@grep -E 'errors: |states, stored' $(MODEL_OUT)/pan.log
+	@grep -q 'errors: 0' $(MODEL_OUT)/pan.log && ! grep -q 'depth too small' $(MODEL_OUT)/pan.log
+
 check-mutants: $(MODEL_OUT)/mutants ## deliberate protocol bugs: each has to be caught
 	$<
 
-check-model: check-explore check-litmus ## all of the above that has to hold of the engine
+check-model: check-explore check-litmus check-spin ## all of the above that has to hold of the engine
 
 test: check-model check-mutants
 
-.PHONY: check-explore check-litmus check-mutants check-model test
+.PHONY: check-explore check-litmus check-mutants check-spin check-model test
