@@ -1,0 +1,256 @@
+/* dsm: codec, configuration, and the message counts and rules of docs/coherence.md on three nodes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dsm/dsm.h"
+
+#define NODES 3
+#define PAGES 4
+
+static struct dsm *nodes[NODES];
+static struct dsm_msg wire[64];
+static uint16_t wire_from[64], wire_to[64];
+static unsigned wire_count, sent, pages_sent, resumed[NODES], revoked, stopped;
+
+static struct dsm_config config(uint16_t self)
+{
+	static const uint16_t slots[] = {0};
+
+	return (struct dsm_config){.nodes = NODES,
+				   .self = self,
+				   .agents = 2,
+				   .peer_agents = 2,
+				   .set_max = 2,
+				   .gfns = PAGES,
+				   .slot_count = 1,
+				   .slots = slots,
+				   .cache_frames = 5,
+				   .hold_ns = 100,
+				   .hold_max_ns = 1000,
+				   .pin_ns = 500,
+				   .heat_sets = 2};
+}
+
+static int start(void **state)
+{
+	wire_count = sent = pages_sent = revoked = stopped = 0;
+	memset(resumed, 0, sizeof(resumed));
+	for (uint16_t n = 0; n < NODES; n++) {
+		struct dsm_config c = config(n);
+		size_t size = dsm_size(&c, NULL);
+
+		assert_int_not_equal(size, 0);
+		nodes[n] = dsm_init(aligned_alloc(16, (size + 15) / 16 * 16), &c);
+	}
+	return 0;
+}
+
+static int finish(void **state)
+{
+	for (unsigned n = 0; n < NODES; n++)
+		free(nodes[n]);
+	return 0;
+}
+
+static int step(uint16_t node, struct dsm_event in)
+{
+	struct dsm_action list[256];
+	struct dsm_actions out = {.list = list, .room = 256};
+	int err = dsm_step(nodes[node], &in, &out);
+
+	for (uint32_t i = 0; i < out.count; i++) {
+		const struct dsm_action *a = &list[i];
+
+		if (a->kind == DSM_ACT_SEND) {
+			wire[wire_count] = a->msg;
+			wire_from[wire_count] = node;
+			wire_to[wire_count++] = a->node;
+			sent++;
+			pages_sent += !!(a->msg.flags & DSM_F_PAGE);
+		}
+		resumed[node] += a->kind == DSM_ACT_RESUME;
+		revoked += a->kind == DSM_ACT_REVOKE;
+		stopped += a->kind == DSM_ACT_STOP;
+	}
+	for (uint32_t i = 0; i < out.count; i++) {
+		if (list[i].kind == DSM_ACT_KICK)
+			step(node, (struct dsm_event){.kind = DSM_EV_FLUSHED,
+						      .gfn = list[i].gfn,
+						      .now_ns = in.now_ns});
+	}
+	return err;
+}
+
+static void deliver_all(void)
+{
+	while (wire_count) {
+		struct dsm_event in = {
+			.kind = DSM_EV_MESSAGE, .peer = wire_from[0], .msg = wire[0]};
+		uint16_t to = wire_to[0];
+
+		wire_count--;
+		memmove(wire, wire + 1, wire_count * sizeof(wire[0]));
+		memmove(wire_from, wire_from + 1, wire_count * sizeof(wire_from[0]));
+		memmove(wire_to, wire_to + 1, wire_count * sizeof(wire_to[0]));
+		step(to, in);
+	}
+}
+
+/* A whole fault; returns the messages it took. */
+static unsigned access_page(uint16_t node, gfn_t gfn, bool write)
+{
+	unsigned before = sent, runs = resumed[node];
+
+	step(node, (struct dsm_event){.kind = DSM_EV_FAULT,
+				      .gfn = gfn,
+				      .access = write ? DSM_WRITE : DSM_READ,
+				      .cookie = 1});
+	deliver_all();
+	assert_int_equal(resumed[node], runs + 1);
+	step(node, (struct dsm_event){.kind = DSM_EV_RELEASE});
+	deliver_all();
+	return sent - before;
+}
+
+static void codec_keeps_and_rejects(void **state)
+{
+	uint8_t buf[DSM_WIRE_BYTES + PAGE_SIZE] = {0};
+	struct dsm_msg m = {DSM_GRANT, DSM_F_PAGE, 513, 77, 0x123456789a, DSM_VERSION_MAX}, back;
+
+	dsm_msg_encode(&m, buf);
+	assert_int_equal(dsm_msg_decode(&back, buf, sizeof(buf)), 0);
+	assert_memory_equal(&m, &back, sizeof(m));
+	assert_int_equal(dsm_msg_decode(&back, buf, sizeof(buf) - 1), ERR_INVALID);
+	assert_int_equal(dsm_msg_decode(&back, buf, 3), ERR_INVALID);
+	buf[1] = DSM_MSG_TYPES;
+	assert_int_equal(dsm_msg_decode(&back, buf, sizeof(buf)), ERR_INVALID);
+	m.version = DSM_VERSION_MAX + 1;
+	dsm_msg_encode(&m, buf);
+	assert_int_equal(dsm_msg_decode(&back, buf, sizeof(buf)), ERR_INVALID);
+	m = (struct dsm_msg){.type = DSM_INV, .flags = DSM_F_ZERO};
+	dsm_msg_encode(&m, buf);
+	assert_int_equal(dsm_msg_decode(&back, buf, DSM_WIRE_BYTES), ERR_INVALID);
+}
+
+static void configuration_is_checked(void **state)
+{
+	struct dsm_config c = config(0);
+	struct why why;
+
+	c.cache_frames = 4;
+	assert_int_equal(dsm_size(&c, &why), 0);
+	assert_non_null(strstr(why.text, "4 frames"));
+	c = config(0);
+	c.self = 3;
+	assert_int_equal(dsm_size(&c, &why), 0);
+	c = config(0);
+	c.nodes = DSM_NODES_MAX + 1;
+	assert_int_equal(dsm_size(&c, &why), 0);
+	assert_int_equal(dsm_directory_bytes(nodes[0]), 16);
+}
+
+static void messages_are_those_of_the_table(void **state)
+{
+	assert_int_equal(access_page(1, 0, false), 2); /* zero page */
+	assert_int_equal(pages_sent, 0);
+	assert_int_equal(access_page(1, 0, true), 2);  /* upgrade; the home is the source */
+	assert_int_equal(access_page(2, 0, false), 3); /* the owner serves */
+	assert_int_equal(pages_sent, 1);
+	assert_int_equal(access_page(0, 0, false), 2); /* the home reads: forward, data */
+	assert_int_equal(access_page(2, 0, true), 4);  /* upgrade, one more sharer besides home */
+	assert_int_equal(pages_sent, 2);
+	assert_int_equal(access_page(1, 0, true), 3); /* contended: forward, grant with page */
+	assert_int_equal(dsm_stats(nodes[2])->upgrades, 1);
+}
+
+static void holds_keep_and_expire(void **state)
+{
+	struct dsm_event fault = {.kind = DSM_EV_FAULT, .gfn = 1, .access = DSM_WRITE, .cookie = 1};
+
+	step(1, fault);
+	deliver_all();
+	step(2, fault);
+	deliver_all();
+	assert_int_equal(resumed[2], 0);
+	assert_int_equal(dsm_deadline(nodes[1]), 100);
+	step(1, (struct dsm_event){.kind = DSM_EV_TICK, .now_ns = 99});
+	assert_int_equal(resumed[2], 0);
+	step(1, (struct dsm_event){.kind = DSM_EV_TICK, .now_ns = 100});
+	deliver_all();
+	assert_int_equal(resumed[2], 1);
+	assert_int_equal(dsm_stats(nodes[1])->holds_expired, 1);
+}
+
+static void pins_are_ordered_and_revoked(void **state)
+{
+	struct dsm_event pin = {.kind = DSM_EV_ACQUIRE, .gfn = 2, .access = DSM_WRITE};
+
+	step(1, pin);
+	deliver_all();
+	pin.gfn = 1;
+	assert_int_equal(step(1, pin), ERR_BUSY);
+	assert_int_equal(dsm_deadline(nodes[1]), UINT64_MAX);
+	step(2,
+	     (struct dsm_event){.kind = DSM_EV_FAULT, .gfn = 2, .access = DSM_READ, .cookie = 1});
+	deliver_all();
+	assert_int_equal(dsm_deadline(nodes[1]), 500);
+	step(1, (struct dsm_event){.kind = DSM_EV_TICK, .now_ns = 500});
+	deliver_all();
+	assert_int_equal(revoked, 1);
+	assert_int_equal(resumed[2], 1);
+}
+
+static void a_lost_node_stops_everything(void **state)
+{
+	step(0, (struct dsm_event){.kind = DSM_EV_PEER_LOST, .peer = 2});
+	assert_int_equal(stopped, 1);
+	assert_non_null(dsm_stop_reason(nodes[0]));
+	assert_int_equal(step(0, (struct dsm_event){.kind = DSM_EV_FAULT, .cookie = 1}),
+			 ERR_NOTFOUND);
+	assert_int_equal(resumed[0], 0);
+}
+
+static void a_lying_peer_stops_the_engine(void **state)
+{
+	struct dsm_event in = {.kind = DSM_EV_MESSAGE,
+			       .peer = 2,
+			       .msg = {.type = DSM_DATA, .flags = DSM_F_PAGE, .gfn = 1}};
+
+	assert_int_equal(step(1, in), ERR_INVALID);
+	assert_int_equal(stopped, 1);
+}
+
+static void heat_finds_the_hot_page(void **state)
+{
+	struct dsm_heat top[2];
+
+	for (unsigned i = 0; i < 6; i++)
+		access_page((uint16_t)(1 + i % 2), 3, true);
+	access_page(1, 1, false);
+	assert_int_equal(dsm_heat(nodes[0], top, 2), 2);
+	assert_int_equal(top[0].gfn, 3);
+	assert_int_equal(top[0].requests, 6);
+	assert_int_equal(top[1].gfn, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(codec_keeps_and_rejects, start, finish),
+		cmocka_unit_test_setup_teardown(configuration_is_checked, start, finish),
+		cmocka_unit_test_setup_teardown(messages_are_those_of_the_table, start, finish),
+		cmocka_unit_test_setup_teardown(holds_keep_and_expire, start, finish),
+		cmocka_unit_test_setup_teardown(pins_are_ordered_and_revoked, start, finish),
+		cmocka_unit_test_setup_teardown(a_lost_node_stops_everything, start, finish),
+		cmocka_unit_test_setup_teardown(a_lying_peer_stops_the_engine, start, finish),
+		cmocka_unit_test_setup_teardown(heat_finds_the_hot_page, start, finish),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
