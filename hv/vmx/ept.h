@@ -6,7 +6,6 @@
 
 struct npt *ept_create(struct why *why);
 int ept_map(struct npt *npt, gpa_t gpa, hpa_t hpa, unsigned order, enum npt_perm perm);
-enum npt_perm ept_query(struct npt *npt, gpa_t gpa, hpa_t *hpa);
 int ept_map_apic(struct npt *npt, gpa_t gpa);
 void ept_flush(struct npt *npt);
 

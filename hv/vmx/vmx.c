@@ -1,5 +1,6 @@
 #include "hv/vmx/vmx.h"
 
+#include "hv/core/nested.h"
 #include "hv/vmx/ept.h"
 #include "hv/vmx/vmx_vcpu.h"
 
@@ -34,7 +35,7 @@ const struct virt_ops vmx_ops = {
 	.apic_tpr_threshold = vmx_apic_tpr_threshold,
 	.npt_create = ept_create,
 	.npt_map = ept_map,
-	.npt_query = ept_query,
+	.npt_query = nested_query,
 	.npt_map_apic = ept_map_apic,
 	.npt_flush = ept_flush,
 	.tlb_flush = vmx_tlb_flush,

@@ -1,5 +1,5 @@
 /* Interrupts, NMIs and exceptions on their way into the guest. SDM vol. 3, 27.6 */
-#include "hv/vmx/vmx_fault.h"
+#include "hv/core/fault.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"
@@ -35,8 +35,11 @@ static uint32_t event_info(const struct virt_event *event)
 /* An exception met while another event is being delivered. */
 static void combine(struct vmx_vcpu *x, uint32_t info, uint32_t code)
 {
+	uint32_t old = x->event.info;
+	int first = INTR_TYPE(old) == INTR_EXCEPTION ? INTR_VECTOR(old) : FAULT_NO_EXCEPTION;
+
 	ASSERT(INTR_TYPE(info) == INTR_EXCEPTION);
-	switch (vmx_fault_sum(x->event.info, info)) {
+	switch (fault_sum(first, INTR_VECTOR(info))) {
 	case FAULT_SHUTDOWN:
 		x->todo |= TODO_SHUTDOWN;
 		return;

@@ -1,4 +1,4 @@
-/* hv/vmx/ept.c: mapping, splitting, asking back; read back as the CPU would walk it. */
+/* hv/vmx/ept.c and hv/core/nested.c: mapping, splitting, asking back; read back as the CPU would walk it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "hv/core/nested.h"
 #include "hv/vmx/ept.h"
 #include "hv/vmx/vmx_caps.h"
 #include "hv/x86/pmem.h"
@@ -73,23 +74,23 @@ static void maps_small_pages(void **state)
 	unsigned level;
 	hpa_t hpa;
 
-	assert_int_equal(ept_query(npt, 0x5000, &hpa), NPT_NONE);
+	assert_int_equal(nested_query(npt, 0x5000, &hpa), NPT_NONE);
 	assert_int_equal(ept_map(npt, 0x5000, 0x123000, 0, NPT_RWX), 0);
 	/* Write-back, the guest's PAT ignored. */
 	assert_int_equal(hardware_walk(npt, 0x5000, &level), 0x123000 | 0x77);
 	assert_int_equal(level, 1);
-	assert_int_equal(ept_query(npt, 0x5abc, &hpa), NPT_RWX);
+	assert_int_equal(nested_query(npt, 0x5abc, &hpa), NPT_RWX);
 	assert_int_equal(hpa, 0x123abc);
-	assert_int_equal(ept_query(npt, 0x6000, &hpa), NPT_NONE);
-	assert_int_equal(ept_query(npt, BIT(48), &hpa), NPT_NONE);
+	assert_int_equal(nested_query(npt, 0x6000, &hpa), NPT_NONE);
+	assert_int_equal(nested_query(npt, BIT(48), &hpa), NPT_NONE);
 
 	assert_int_equal(ept_map(npt, 0x5000, 0x123000, 0, NPT_RX), 0);
-	assert_int_equal(ept_query(npt, 0x5000, NULL), NPT_RX);
+	assert_int_equal(nested_query(npt, 0x5000, NULL), NPT_RX);
 	assert_int_equal(ept_map(npt, 0x5000, 0, 0, NPT_NONE), 0);
 	assert_int_equal(hardware_walk(npt, 0x5000, &level), 0);
 	/* The top of what a guest can address. */
 	assert_int_equal(ept_map(npt, BIT(48) - 4096, 0x7000, 0, NPT_READ), 0);
-	assert_int_equal(ept_query(npt, BIT(48) - 1, &hpa), NPT_READ);
+	assert_int_equal(nested_query(npt, BIT(48) - 1, &hpa), NPT_READ);
 	assert_int_equal(hpa, 0x7fff);
 }
 
@@ -102,11 +103,11 @@ static void splits_large_pages(void **state)
 	assert_int_equal(ept_map(npt, MIB(4), MIB(64), 9, NPT_RX), 0);
 	assert_int_equal(hardware_walk(npt, MIB(4) + 0x12345, &level), MIB(64) | 0x80 | 0x75);
 	assert_int_equal(level, 2);
-	assert_int_equal(ept_query(npt, MIB(4) + 0x12345, &hpa), NPT_RX);
+	assert_int_equal(nested_query(npt, MIB(4) + 0x12345, &hpa), NPT_RX);
 	assert_int_equal(hpa, MIB(64) + 0x12345);
 
 	assert_int_equal(ept_map(npt, MIB(4) + 0x3000, 0x9000, 0, NPT_RWX), 0);
-	assert_int_equal(ept_query(npt, MIB(4) + 0x3001, &hpa), NPT_RWX);
+	assert_int_equal(nested_query(npt, MIB(4) + 0x3001, &hpa), NPT_RWX);
 	assert_int_equal(hpa, 0x9001);
 	for (unsigned i = 0; i < 512; i++) {
 		if (i == 3)
@@ -116,19 +117,19 @@ static void splits_large_pages(void **state)
 		assert_int_equal(level, 1);
 	}
 	/* Its neighbours are not touched. */
-	assert_int_equal(ept_query(npt, MIB(4) - 1, NULL), NPT_NONE);
-	assert_int_equal(ept_query(npt, MIB(6), NULL), NPT_NONE);
+	assert_int_equal(nested_query(npt, MIB(4) - 1, NULL), NPT_NONE);
+	assert_int_equal(nested_query(npt, MIB(6), NULL), NPT_NONE);
 
 	/* Large again: in its 512 entries, for the table page can't be reused. */
 	unsigned before = page_count;
 
 	assert_int_equal(ept_map(npt, MIB(4), MIB(32), 9, NPT_RWX), 0);
 	assert_int_equal(page_count, before);
-	assert_int_equal(ept_query(npt, MIB(6) - 1, &hpa), NPT_RWX);
+	assert_int_equal(nested_query(npt, MIB(6) - 1, &hpa), NPT_RWX);
 	assert_int_equal(hpa, MIB(34) - 1);
 	assert_int_equal(hardware_walk(npt, MIB(4) + 0x3000, &level), (MIB(32) + 0x3000) | 0x77);
 	assert_int_equal(ept_map(npt, MIB(4), 0, 9, NPT_NONE), 0);
-	assert_int_equal(ept_query(npt, MIB(4) + 0x3000, NULL), NPT_NONE);
+	assert_int_equal(nested_query(npt, MIB(4) + 0x3000, NULL), NPT_NONE);
 }
 
 static void unmapping_nothing_takes_no_memory(void **state)
@@ -150,7 +151,7 @@ static void lack_of_memory_leaves_what_was(void **state)
 	page_limit = page_count;
 	assert_int_equal(ept_map(npt, MIB(2) + 0x1000, 0x5000, 0, NPT_RX), ERR_NOMEM);
 	assert_int_equal(ept_map(npt, GIB(600), 0x5000, 0, NPT_RX), ERR_NOMEM);
-	assert_int_equal(ept_query(npt, MIB(2) + 0x1000, &hpa), NPT_RWX);
+	assert_int_equal(nested_query(npt, MIB(2) + 0x1000, &hpa), NPT_RWX);
 	assert_int_equal(hpa, MIB(8) + 0x1000);
 	assert_null(ept_create(&why));
 	assert_non_null(strstr(why.text, "no memory"));
@@ -163,7 +164,7 @@ static void apic_page(void **state)
 
 	assert_true(ept_apic_access_page(npt) == PMEM_NONE);
 	assert_int_equal(ept_map_apic(npt, 0xfee00000), 0);
-	assert_int_equal(ept_query(npt, 0xfee00080, &hpa), NPT_READ | NPT_WRITE);
+	assert_int_equal(nested_query(npt, 0xfee00080, &hpa), NPT_READ | NPT_WRITE);
 	assert_int_equal(hpa, ept_apic_access_page(npt) + 0x80);
 }
 

@@ -1,15 +1,12 @@
-#include "hv/vmx/vmx_fault.h"
+#include "hv/core/fault.h"
 
 #include "hv/core/virt.h"
-#include "hv/vmx/vmx_bits.h"
 
 enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
-static enum fault_class class_of(uint32_t info)
+static enum fault_class class_of(int vector)
 {
-	if (INTR_TYPE(info) != INTR_EXCEPTION)
-		return BENIGN;
-	switch (INTR_VECTOR(info)) {
+	switch (vector) {
 	case VECTOR_DE:
 	case VECTOR_TS:
 	case VECTOR_NP:
@@ -25,7 +22,7 @@ static enum fault_class class_of(uint32_t info)
 	}
 }
 
-enum vmx_fault_sum vmx_fault_sum(uint32_t first, uint32_t second)
+enum fault_sum fault_sum(int first, int second)
 {
 	enum fault_class a = class_of(first), b = class_of(second);
 
