@@ -15,8 +15,11 @@
 static int do_mov(struct emu *e, unsigned arg)
 {
 	uint64_t value;
-	int err = emu_operand_read(e, &e->op[1], &value);
+	int err;
 
+	if (emu_is_mov_cr(e))
+		return emu_mov_cr(e, arg);
+	err = emu_operand_read(e, &e->op[1], &value);
 	return err ? err : emu_operand_write(e, &e->op[0], value);
 }
 
@@ -325,6 +328,9 @@ static const struct {
 	{ZYDIS_MNEMONIC_OUTSB,   do_string,  STRING_OUTS},
 	{ZYDIS_MNEMONIC_OUTSW,   do_string,  STRING_OUTS},
 	{ZYDIS_MNEMONIC_OUTSD,   do_string,  STRING_OUTS},
+	{ZYDIS_MNEMONIC_CLTS,    emu_clts,   0},
+	{ZYDIS_MNEMONIC_LMSW,    emu_lmsw,   0},
+	{ZYDIS_MNEMONIC_SMSW,    emu_smsw,   0},
 };
 // clang-format on
 
@@ -372,26 +378,38 @@ static void fail_unknown(struct emu *e, const char *what)
 		e->v->index, what, (unsigned long long)e->rip, hex);
 }
 
+/* Reads the vCPU's mode and decodes what it is at; false when that came to nothing, and was dealt with. */
+static bool begin(struct emu *e, struct vcpu *v)
+{
+	const struct virt_ops *ops = v->vm->ops;
+	struct virt_seg cs;
+
+	e->v = v;
+	walk_mode_read(v, &e->mode);
+	ops->seg_get(&v->virt, SEG_CS, &cs);
+	e->long_mode = e->mode.efer & EFER_LMA && cs.l;
+	e->rip = ops->reg_get(&v->virt, REG_RIP);
+	e->rflags = ops->reg_get(&v->virt, REG_RFLAGS);
+	if (emu_fetch(e)) {
+		inject_fault(e);
+		return false;
+	}
+	if (!ZYAN_SUCCESS(decode(e, &cs))) {
+		fail_unknown(e, "can't be decoded");
+		return false;
+	}
+	return true;
+}
+
 void emulate(struct vcpu *v)
 {
 	const struct virt_ops *ops = v->vm->ops;
 	struct emu e = {.v = v};
-	struct virt_seg cs;
 	uint64_t flags;
 
-	walk_mode_read(v, &e.mode);
-	ops->seg_get(&v->virt, SEG_CS, &cs);
-	e.long_mode = e.mode.efer & EFER_LMA && cs.l;
-	e.rip = ops->reg_get(&v->virt, REG_RIP);
-	flags = e.rflags = ops->reg_get(&v->virt, REG_RFLAGS);
-	if (emu_fetch(&e)) {
-		inject_fault(&e);
+	if (!begin(&e, v))
 		return;
-	}
-	if (!ZYAN_SUCCESS(decode(&e, &cs))) {
-		fail_unknown(&e, "can't be decoded");
-		return;
-	}
+	flags = e.rflags;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		if (table[i].mnemonic != e.insn.mnemonic)
 			continue;
@@ -409,4 +427,11 @@ void emulate(struct vcpu *v)
 		return;
 	}
 	fail_unknown(&e, "is not emulated");
+}
+
+unsigned emulate_insn_length(struct vcpu *v)
+{
+	struct emu e = {.v = v};
+
+	return begin(&e, v) ? e.insn.length : 0;
 }

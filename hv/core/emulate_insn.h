@@ -37,4 +37,11 @@ int emu_operand_write(struct emu *e, const ZydisDecodedOperand *op, uint64_t val
 int emu_operand_address(struct emu *e, const ZydisDecodedOperand *op, bool write,
 			gva_t *gva) MUST_CHECK;
 
+/* Control registers; emulate_cr.c. Handlers as in emulate.c's table. */
+bool emu_is_mov_cr(const struct emu *e);
+int emu_mov_cr(struct emu *e, unsigned arg);
+int emu_clts(struct emu *e, unsigned arg);
+int emu_lmsw(struct emu *e, unsigned arg);
+int emu_smsw(struct emu *e, unsigned arg);
+
 #endif

@@ -1,6 +1,7 @@
 /* What is done about each reason for which a vCPU leaves the guest, and the loop around it. */
 #include "hv/base/log.h"
 #include "hv/core/cpu_policy.h"
+#include "hv/core/cr.h"
 #include "hv/core/devices.h"
 #include "hv/core/emulate.h"
 #include "hv/core/intr.h"
@@ -21,7 +22,10 @@ void vcpu_inject(struct vcpu *v, uint8_t vector, uint32_t code)
 
 static void skip(struct vcpu *v, const struct vm_exit *exit)
 {
-	v->vm->ops->skip(&v->virt, exit->insn_len);
+	unsigned len = exit->insn_len ? exit->insn_len : emulate_insn_length(v);
+
+	if (len)
+		v->vm->ops->skip(&v->virt, len);
 }
 
 static void on_none(struct vcpu *v, const struct vm_exit *exit)
@@ -179,34 +183,17 @@ static void on_apic_eoi(struct vcpu *v, const struct vm_exit *exit)
 	intr_apply(v, &actions);
 }
 
-/* SDM vol. 3, 2.5 and 4.1.2: the combinations that MOV to CR0 and CR4 refuse. */
-static bool cr_valid(struct vcpu *v, uint8_t cr, uint64_t value)
-{
-	const struct virt_ops *ops = v->vm->ops;
-	uint64_t efer = ops->reg_get(&v->virt, REG_EFER);
-	uint64_t cr4 = ops->reg_get(&v->virt, REG_CR4);
-
-	if (cr == 0) {
-		if (value >> 32 || (value & CR0_PG && !(value & CR0_PE)) ||
-		    (value & CR0_NW && !(value & CR0_CD)))
-			return false;
-		return !(value & CR0_PG && efer & EFER_LME && !(cr4 & CR4_PAE));
-	}
-	if (value & ~cpu_policy_cr4_allowed())
-		return false;
-	if (efer & EFER_LMA)
-		return value & CR4_PAE;
-	return !(value & CR4_PCIDE);
-}
-
 static void on_cr_write(struct vcpu *v, const struct vm_exit *exit)
 {
-	if (!cr_valid(v, exit->cr.cr, exit->cr.value)) {
+	if (vcpu_cr_write(v, exit->cr.cr, exit->cr.value))
 		vcpu_inject(v, VECTOR_GP, 0);
-		return;
-	}
-	v->vm->ops->reg_set(&v->virt, exit->cr.cr == 0 ? REG_CR0 : REG_CR4, exit->cr.value);
-	skip(v, exit);
+	else
+		skip(v, exit);
+}
+
+static void on_emulate(struct vcpu *v, const struct vm_exit *exit)
+{
+	emulate(v);
 }
 
 /* SDM vol. 1, 13.3: which sets of state components XCR0 may name. */
@@ -301,6 +288,7 @@ const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_APIC_WRITE]   = on_apic_write,
 	[VM_EXIT_APIC_EOI]     = on_apic_eoi,
 	[VM_EXIT_CR_WRITE]     = on_cr_write,
+	[VM_EXIT_EMULATE]      = on_emulate,
 	[VM_EXIT_XSETBV]       = on_xsetbv,
 	[VM_EXIT_HYPERCALL]    = on_hypercall,
 	[VM_EXIT_UNDEFINED]    = on_undefined,
@@ -321,7 +309,7 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 	[VM_EXIT_CPUID]        = "CPUID",        [VM_EXIT_HLT]          = "HLT",
 	[VM_EXIT_PAUSE]        = "PAUSE",        [VM_EXIT_IO]           = "port I/O",
 	[VM_EXIT_MSR_READ]     = "RDMSR",        [VM_EXIT_MSR_WRITE]    = "WRMSR",
-	[VM_EXIT_NPF]          = "EPT violation", [VM_EXIT_APIC_ACCESS] = "APIC access",
+	[VM_EXIT_NPF]          = "nested page fault", [VM_EXIT_APIC_ACCESS] = "APIC access",
 	[VM_EXIT_APIC_WRITE]   = "APIC write",   [VM_EXIT_APIC_EOI]     = "APIC EOI",
 	[VM_EXIT_CR_WRITE]     = "CR write",     [VM_EXIT_XSETBV]       = "XSETBV",
 	[VM_EXIT_HYPERCALL]    = "hypercall",    [VM_EXIT_UNDEFINED]    = "hidden instruction",
@@ -329,7 +317,7 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 	[VM_EXIT_NMI_WINDOW]   = "NMI window",   [VM_EXIT_EXCEPTION]    = "exception",
 	[VM_EXIT_TASK_SWITCH]  = "task switch",  [VM_EXIT_TRIPLE_FAULT] = "triple fault",
 	[VM_EXIT_INIT]         = "INIT",         [VM_EXIT_ENTRY_FAILED] = "failed entry",
-	[VM_EXIT_UNKNOWN]      = "unknown",
+	[VM_EXIT_UNKNOWN]      = "unknown",      [VM_EXIT_EMULATE]      = "CR access",
 };
 // clang-format on
 

@@ -1,6 +1,6 @@
 /*
- * The seam between the vCPU run loop and the CPU vendor's virtualization. hv/vmx has the one
- * implementation for VT-x; the next vendor adds a room and a `struct virt_ops`.
+ * The seam between the vCPU run loop and the CPU vendor's virtualization: VT-x is in hv/vmx, AMD-V in
+ * hv/svm, each a `struct virt_ops`.
  */
 #ifndef HV_CORE_VIRT_H
 #define HV_CORE_VIRT_H
@@ -132,7 +132,7 @@ struct virt_config {
 struct virt_ops {
 	const char *name; /* "VT-x" */
 
-	/* True when the CPU is this vendor's. Touches nothing but CPUID. */
+	/* True when the CPU has this vendor's virtualization. Touches nothing but CPUID. */
 	bool (*present)(void);
 	/* Adds one line per requirement to the report; on any missing one the node stops. */
 	void (*preflight)(struct preflight *report);

@@ -25,8 +25,9 @@ enum vm_exit_kind {
 	 * 0x80 is the TPR: it has fallen below the threshold of apic_tpr_threshold().
 	 */
 	VM_EXIT_APIC_WRITE,
-	VM_EXIT_APIC_EOI,  /* .apic.vector: hardware did EOI of a vector in the EOI-exit bitmap */
-	VM_EXIT_CR_WRITE,  /* .cr: MOV to CR0/CR4, CLTS, LMSW that touch a bit the host owns */
+	VM_EXIT_APIC_EOI, /* .apic.vector: hardware did EOI of a vector in the EOI-exit bitmap */
+	VM_EXIT_CR_WRITE, /* .cr: MOV to CR0/CR4, CLTS, LMSW that touch a bit the host owns */
+	VM_EXIT_EMULATE, /* an instruction on CR0, CR4 or CR8 that the hardware does not describe further */
 	VM_EXIT_XSETBV,    /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */
 	VM_EXIT_HYPERCALL, /* VMCALL or VMMCALL */
 	VM_EXIT_UNDEFINED, /* an instruction the policy hides (VMX, MONITOR, RDPMC ...): inject #UD */

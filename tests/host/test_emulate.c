@@ -10,7 +10,9 @@
 
 #include "hv/base/log.h"
 #include "hv/core/devices.h"
+#include "hv/core/cpu_policy.h"
 #include "hv/core/emulate.h"
+#include "hv/core/intr.h"
 #include "hv/core/memory.h"
 #include "hv/core/walk.h"
 #include "hv/x86/msr.h"
@@ -72,6 +74,23 @@ void vm_fail(struct vm *vm, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(dev.failure, sizeof(dev.failure), fmt, ap);
 	va_end(ap);
+}
+
+#define CR4_ALLOWED (CR4_PSE | CR4_PAE | CR4_PGE | CR4_UMIP)
+
+uint64_t cpu_policy_cr4_allowed(void)
+{
+	return CR4_ALLOWED;
+}
+
+struct lapic *intr_lapic(struct vcpu *v)
+{
+	return &v->lapic;
+}
+
+void intr_apply(struct vcpu *v, const struct lapic_actions *actions)
+{
+	v->recheck |= actions->recheck;
 }
 
 static struct fake *f;
@@ -403,6 +422,111 @@ static void real_mode_addressing(void **state)
 	assert_int_equal(dev.port_log[1], 'F');
 }
 
+static void run_gp(const char *bytes, unsigned len)
+{
+	run(bytes, len);
+	assert_true(f->injected);
+	assert_int_equal(f->event.vector, VECTOR_GP);
+	assert_int_equal(f->reg[REG_RIP], CODE);
+}
+
+static void control_registers(void **state)
+{
+	const uint64_t cr0 = CR0_PE | CR0_ET | CR0_NE;
+
+	gpr[GPR_RAX] = cr0 | CR0_WP;
+	RUN("\x0f\x22\xc0"); /* mov cr0, eax */
+	assert_int_equal(f->reg[REG_CR0], cr0 | CR0_WP);
+	RUN("\x0f\x20\xc3"); /* mov ebx, cr0 */
+	assert_int_equal(gpr[GPR_RBX], cr0 | CR0_WP);
+	gpr[GPR_RCX] = CR4_PGE;
+	RUN("\x0f\x22\xe1"); /* mov cr4, ecx */
+	assert_int_equal(f->reg[REG_CR4], CR4_PGE);
+	RUN("\x0f\x20\xe2"); /* mov edx, cr4 */
+	assert_int_equal(gpr[GPR_RDX], CR4_PGE);
+	f->reg[REG_CR3] = 0x5000;
+	RUN("\x0f\x20\xde"); /* mov esi, cr3 */
+	assert_int_equal(gpr[GPR_RSI], 0x5000);
+	/* MOV to CR0 and CR4 refuse what makes no sense or is not allowed. */
+	gpr[GPR_RAX] = CR0_PG;
+	run_gp("\x0f\x22\xc0", 3);
+	assert_int_equal(f->reg[REG_CR0], cr0 | CR0_WP);
+	gpr[GPR_RCX] = CR4_PGE | CR4_VMXE;
+	run_gp("\x0f\x22\xe1", 3);
+	f->seg[SEG_SS].dpl = 3;
+	run_gp("\x0f\x20\xc3", 3);
+}
+
+static void status_word(void **state)
+{
+	const uint64_t cr0 = f->reg[REG_CR0];
+
+	f->reg[REG_CR0] = cr0 | CR0_TS;
+	RUN("\x0f\x06"); /* clts */
+	assert_int_equal(f->reg[REG_CR0], cr0);
+	gpr[GPR_RAX] = CR0_TS | CR0_MP; /* without PE, which stays */
+	RUN("\x0f\x01\xf0");            /* lmsw ax */
+	assert_int_equal(f->reg[REG_CR0], cr0 | CR0_TS | CR0_MP);
+	gpr[GPR_RBX] = 0x2000;
+	memcpy(host_ram() + 0x2000, "\x00\x00\xff\xff", 4);
+	RUN("\x0f\x01\x33"); /* lmsw [ebx] */
+	assert_int_equal(f->reg[REG_CR0], cr0);
+	RUN("\x0f\x01\x23"); /* smsw [ebx]: two bytes */
+	assert_memory_equal(host_ram() + 0x2000, "\x31\x00\xff\xff", 4);
+	RUN("\x0f\x01\xe1"); /* smsw ecx */
+	assert_int_equal(gpr[GPR_RCX], cr0);
+	f->seg[SEG_SS].dpl = 3;
+	RUN("\x0f\x01\xe1");
+	f->reg[REG_CR4] = CR4_UMIP;
+	run_gp("\x0f\x01\xe1", 3);
+	run_gp("\x0f\x06", 2);
+	run_gp("\x0f\x01\xf0", 3);
+}
+
+/* CR8 is the TPR's upper half, and exists in 64-bit code only. */
+static void cr8(void **state)
+{
+	struct lapic *l = &f->vm.vcpus[0].lapic;
+	static uint32_t page[1024] ALIGNED(4096);
+	const struct lapic_config config = {.tsc_hz = 1000000000, .timer_hz = 1000000000};
+
+	lapic_init(l, page, &config);
+	f->seg[SEG_CS].l = true;
+	f->seg[SEG_CS].db = false;
+	f->reg[REG_EFER] = EFER_LMA | EFER_LME;
+	gpr[GPR_RAX] = 9;
+	RUN("\x44\x0f\x22\xc0"); /* mov cr8, rax */
+	assert_int_equal(page[LAPIC_TPR / 4], 0x90);
+	assert_true(f->vm.vcpus[0].recheck);
+	page[LAPIC_TPR / 4] = 0x3f;
+	RUN("\x44\x0f\x20\xc1"); /* mov rcx, cr8 */
+	assert_int_equal(gpr[GPR_RCX], 3);
+	gpr[GPR_RAX] = 0x10;
+	run_gp("\x44\x0f\x22\xc0", 4);
+}
+
+static unsigned length(const char *bytes, unsigned len)
+{
+	memcpy(host_ram() + CODE, bytes, len);
+	f->reg[REG_RIP] = CODE;
+	return emulate_insn_length(&f->vm.vcpus[0]);
+}
+
+static void lengths(void **state)
+{
+	assert_int_equal(length("\x0f\xa2", 2), 2);     /* cpuid */
+	assert_int_equal(length("\x66\x2e\xf4", 3), 3); /* hlt with two prefixes */
+	assert_int_equal(length("\x0f\x01\xd9", 3), 3); /* vmmcall */
+	assert_int_equal(length("\xf3\x0f\x30", 3), 3); /* rep wrmsr */
+	assert_int_equal(f->reg[REG_RIP], CODE);
+	/* Its page has gone: the fetch faults as the guest's own would. */
+	f->reg[REG_CR0] |= CR0_PG;
+	f->reg[REG_CR3] = 0x3000;
+	assert_int_equal(length("\x0f\xa2", 2), 0);
+	assert_true(f->injected);
+	assert_int_equal(f->event.vector, VECTOR_PF);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -419,6 +543,10 @@ int main(void)
 		T(walker_knows_pae_and_long_mode),
 		T(unknown_instruction_is_named),
 		T(real_mode_addressing),
+		T(control_registers),
+		T(status_word),
+		T(cr8),
+		T(lengths),
 	};
 
 	return cmocka_run_group_tests_name("emulate", tests, NULL, NULL);
