@@ -7,6 +7,7 @@
 #include "hv/core/devices.h"
 #include "hv/core/machine.h"
 #include "hv/core/preflight.h"
+#include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
 #include "hv/x86/cmos.h"
 #include "hv/x86/cpu.h"
@@ -19,8 +20,8 @@
 
 #define RAM_NEEDED MIB(48)
 
-/* Every vendor that this image serves; the first is asked for its report when none is present. */
-static const struct virt_ops *const vendors[] = {&vmx_ops};
+/* Every vendor that this image serves. */
+static const struct virt_ops *const vendors[] = {&vmx_ops, &svm_ops};
 
 static struct options options;
 static struct boot_file files[HANDOFF_FILES];
@@ -44,7 +45,7 @@ static const struct virt_ops *find_vendor(void)
 	for (size_t i = 0; i < ARRAY_LEN(vendors); i++)
 		if (vendors[i]->present())
 			return vendors[i];
-	return vendors[0];
+	return NULL;
 }
 
 static const struct virt_ops *preflight(void)
@@ -53,7 +54,14 @@ static const struct virt_ops *preflight(void)
 	const struct virt_ops *ops = find_vendor();
 
 	preflight_init(&report);
-	ops->preflight(&report);
+	if (ops)
+		ops->preflight(&report);
+	else
+		preflight_missing(
+			&report, "virtualization",
+			"this CPU has neither VT-x (CPUID.1:ECX.VMX is 0) nor AMD-V (CPUID "
+			"80000001h ECX.SVM is 0); Amalgam needs VT-x with EPT or AMD-V with "
+			"nested paging, which some firmware setups hide");
 	if (pmem_total_bytes() >= RAM_NEEDED)
 		preflight_found(&report, "RAM", "%llu MiB, at least %llu needed",
 				(unsigned long long)(pmem_total_bytes() >> 20),

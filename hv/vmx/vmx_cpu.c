@@ -70,10 +70,7 @@ static void read_raw(struct vmx_raw *raw)
 
 bool vmx_present(void)
 {
-	struct cpuid_regs leaf0 = cpuid(0, 0);
-	bool intel = leaf0.ebx == 0x756e6547 && leaf0.edx == 0x49656e69 && leaf0.ecx == 0x6c65746e;
-
-	return intel || (cpuid(1, 0).ecx & CPUID1_ECX_VMX);
+	return cpuid(1, 0).ecx & CPUID1_ECX_VMX;
 }
 
 void vmx_preflight(struct preflight *report)

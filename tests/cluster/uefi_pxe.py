@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """
 UEFI network boot: the firmware loads amalgam.efi over TFTP, which fetches the guest the same way.
-QEMU has no VT-x, so the pre-flight says what is missing and the node stops.
+The CPU has AMD-V without nested paging, so the pre-flight says what is missing and the node stops.
 """
 
 from harness import check, lab, log_of
 
 for boot in ("pxe", "ipxe"):
     lab(
-        *("--emu", "qemu", "--cpu", "qemu64", "--firmware", "uefi", "--boot", boot, "--timeout", "300"),
-        *("--expect-log", "boot: Amalgam, loaded by UEFI", "--expect-log", "preflight: VT-x: this CPU has no VT-x"),
+        *("--emu", "qemu", "--cpu", "qemu64,-npt", "--firmware", "uefi", "--boot", boot, "--timeout", "300"),
+        *("--expect-log", "boot: Amalgam, loaded by UEFI", "--expect-log", "preflight: nested paging: this CPU has AMD-V without"),
         *("--expect-log", "preflight: this node can't run Amalgam: 1 requirement is missing"),
-        *("--expect-log", "boot: ERROR: this CPU has no VT-x .*needs an Intel CPU", "--expect-log", "boot: node halted"),
+        *("--expect-log", "boot: ERROR: this CPU has AMD-V without nested paging .*needs an AMD CPU", "--expect-log", "boot: node halted"),
         logs=boot,
     )
     served = log_of(boot, "dnsmasq.log")

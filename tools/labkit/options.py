@@ -72,7 +72,7 @@ def machine_options(parser):
     )
     group.add_argument("--emu", choices=["bochs", "qemu", "kvm", "auto"], default="auto")
     group.add_argument(
-        "--cpu", metavar="MODEL", help="as the emulator calls it; default: one with VT-x where it has one"
+        "--cpu", metavar="MODEL", help="as the emulator calls it; default: one with VT-x or AMD-V"
     )
     group.add_argument("--firmware", choices=["bios", "uefi"], default="bios")
     group.add_argument(

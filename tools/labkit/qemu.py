@@ -1,4 +1,4 @@
-"""QEMU: fast, with UEFI netboot and many network cards, but without VT-x in software."""
+"""QEMU: fast, with AMD-V in software (its `max` CPU has it), UEFI netboot and many network cards."""
 
 import os
 import shutil

@@ -1,0 +1,147 @@
+/* The VMCB of a vCPU: controls, and the guest state after RESET and INIT. */
+#include "hv/base/string.h"
+#include "hv/core/nested.h"
+#include "hv/svm/svm_vcpu.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/pcpu.h"
+#include "hv/x86/pmem.h"
+
+/* Between two PAUSEs of one loop lie fewer cycles than the threshold; see APM vol. 2, 15.14.4. */
+#define PAUSE_COUNT     3000
+#define PAUSE_THRESHOLD 128
+
+/* APM vol. 2, 14.1.3 (the same as on Intel CPUs) and 7.8.2 */
+#define RESET_CR0 (CR0_CD | CR0_NW | CR0_ET)
+#define RESET_DR7 0x400
+#define RESET_PAT 0x0007040600070406ull
+
+static struct svm_vcpu *vcpus[PCPU_MAX];
+
+struct svm_vcpu *svm_this(void)
+{
+	return vcpus[plat_cpu()];
+}
+
+static void write_controls(struct svm_vcpu *x, const struct virt_config *config)
+{
+	struct vmcb_control *c = &x->vmcb->control;
+
+	svm_intercepts_init(x);
+	if (svm_caps.pause_filter) {
+		c->pause_count = PAUSE_COUNT;
+		c->pause_threshold = PAUSE_THRESHOLD;
+		svm_intercept(x, SVM_EXIT_PAUSE, true);
+	}
+	c->iopm_base = svm_iopm();
+	c->msrpm_base = svm_msrpm();
+	c->tsc_offset = config->tsc_offset;
+	c->asid = SVM_ASID;
+	c->nested = NP_ENABLE;
+	c->nested_cr3 = config->npt->root;
+}
+
+/* Real mode as both RESET and INIT leave it; only CS differs. */
+static void reset_segments(struct virt_vcpu *v, uint16_t cs, uint64_t cs_base)
+{
+	struct virt_seg data = {.limit = 0xffff, .type = 3, .s = true, .present = true};
+	struct virt_seg code = {.selector = cs,
+				.limit = 0xffff,
+				.base = cs_base,
+				.type = 11,
+				.s = true,
+				.present = true};
+	struct virt_seg tr = {.limit = 0xffff, .type = 11, .present = true};
+	struct virt_seg ldtr = {.limit = 0xffff, .type = 2, .present = true};
+	struct virt_seg table = {.limit = 0xffff};
+
+	for (enum virt_seg_id id = SEG_ES; id <= SEG_GS; id++)
+		svm_seg_set(v, id, id == SEG_CS ? &code : &data);
+	svm_seg_set(v, SEG_TR, &tr);
+	svm_seg_set(v, SEG_LDTR, &ldtr);
+	svm_seg_set(v, SEG_GDTR, &table);
+	svm_seg_set(v, SEG_IDTR, &table);
+}
+
+/* DR0 to DR3 are the guest's at all times; DR6 and DR7 are in the VMCB. */
+static void reset_breakpoints(struct svm_vcpu *x)
+{
+	__asm__ volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" ::"r"(0ull));
+	x->vmcb->save.dr6 = DR6_RESET;
+	x->vmcb->save.dr7 = RESET_DR7;
+}
+
+/* What INIT sets, RESET too. CR0's cache bits outlive an INIT. */
+static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t cs_base,
+		       uint64_t rip)
+{
+	struct svm_vcpu *x = v->vendor;
+	struct vmcb_save *s = &x->vmcb->save;
+
+	memset(v->gpr, 0, sizeof(v->gpr));
+	v->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping */
+	v->cr2 = 0;
+	reset_segments(v, cs, cs_base);
+	s->cpl = 0;
+	s->rsp = 0;
+	s->rip = rip;
+	s->rflags = RFLAGS_FIXED;
+	s->efer = EFER_SVME;
+	s->cr3 = 0;
+	s->cr4 = 0;
+	svm_reg_set(v, REG_CR0, cr0);
+	s->debugctl = 0;
+	x->vmcb->control.shadow = 0;
+	reset_breakpoints(x);
+	svm_events_reset(x);
+	svm_tlb_flush(v);
+}
+
+void svm_vcpu_reset(struct virt_vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	x->vmcb->save.pat = RESET_PAT;
+	svm_msrs_reset(x);
+	init_state(v, RESET_CR0, 0xf000, 0xffff0000, 0xfff0);
+}
+
+void svm_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector)
+{
+	uint64_t cache = svm_reg_get(v, REG_CR0) & (CR0_CD | CR0_NW);
+
+	init_state(v, cache | CR0_ET, (uint16_t)(sipi_vector << 8), (uint64_t)sipi_vector << 12, 0);
+}
+
+/* One page for the guest's VMCB, one for the host's, one for struct svm_vcpu. */
+static struct svm_vcpu *allocate(void)
+{
+	hpa_t vmcb = pmem_alloc_zeroed(0), host = pmem_alloc_zeroed(0), self = pmem_alloc_zeroed(0);
+	struct svm_vcpu *x;
+
+	if (vmcb == PMEM_NONE || host == PMEM_NONE || self == PMEM_NONE)
+		return NULL;
+	x = pmem_virt(self);
+	x->vmcb = pmem_virt(vmcb);
+	x->vmcb_pa = vmcb;
+	x->host_pa = host;
+	return x;
+}
+
+int svm_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struct why *why)
+{
+	struct svm_vcpu *x = allocate();
+
+	if (!x)
+		return why_set(why, ERR_NOMEM, "no memory for the VMCB of the vCPU on CPU %u",
+			       plat_cpu());
+	ASSERT(config->npt && !config->use_apic_hw);
+	v->vendor = x;
+	x->virt = v;
+	x->npt = config->npt;
+	vcpus[plat_cpu()] = x;
+	write_controls(x, config);
+	/* What the calling CPU has right now is what every exit brings back. */
+	__asm__ volatile("vmsave %0" ::"a"(x->host_pa) : "memory");
+	svm_vcpu_reset(v);
+	return 0;
+}
