@@ -15,6 +15,7 @@ enum vmx_word { WORD_PIN, WORD_PROC, WORD_PROC2, WORD_EXIT, WORD_ENTRY, WORD_COU
 /* The registers as read; 0 for those this CPU does not have. */
 struct vmx_raw {
 	bool vmx;                  /* CPUID.1:ECX[5] */
+	bool hypervisor;           /* CPUID.1:ECX[31] */
 	uint64_t feature_control;  /* IA32_FEATURE_CONTROL */
 	uint64_t basic;            /* IA32_VMX_BASIC, A.1 */
 	uint64_t word[WORD_COUNT]; /* the "true" registers where there are any; A.2 to A.5 */
@@ -29,8 +30,9 @@ struct vmx_caps {
 	uint32_t revision;         /* first word of every VMXON region and VMCS */
 	uint32_t word[WORD_COUNT]; /* settings to begin with */
 	uint32_t may[WORD_COUNT];  /* bits that can be 1 */
-	uint8_t timer_shift;       /* the preemption timer ticks once per 2^shift TSC ticks */
-	uint32_t activity_states;  /* bit n: activity state n is supported */
+	bool closed_guest_deaf; /* host interrupts may not end a stay entered with RFLAGS.IF = 0 */
+	uint8_t timer_shift;    /* the preemption timer ticks once per 2^shift TSC ticks */
+	uint32_t activity_states; /* bit n: activity state n is supported */
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint64_t ept_vpid;
 	uint8_t phys_bits, linear_bits;

@@ -60,6 +60,7 @@ static void read_raw(struct vmx_raw *raw)
 
 	memset(raw, 0, sizeof(*raw));
 	raw->vmx = cpuid(1, 0).ecx & CPUID1_ECX_VMX;
+	raw->hypervisor = cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR;
 	if (cpuid_has(0x80000008u))
 		sizes = cpuid(0x80000008u, 0);
 	raw->phys_bits = sizes.eax ? (uint8_t)sizes.eax : 36;

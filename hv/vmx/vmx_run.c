@@ -4,7 +4,7 @@
 #include "hv/base/string.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
-#include "hv/x86/msr.h"
+#include "hv/x86/cpu.h"
 #include "hv/x86/tsc.h"
 
 /* vmx_entry.S */
@@ -16,8 +16,6 @@ STATIC_ASSERT(VMCS_HOST_RSP == 0x6c14, "vmx_entry.S has the encoding too");
 /* Longest stay with the guest's interrupts off: at first, and when it keeps them off. */
 #define CLOSED_STAY_FIRST_NS (50 * NS_PER_US)
 #define CLOSED_STAY_LAST_NS  NS_PER_MS
-/* Each entry starts the timer anew, so a guest that keeps leaving by itself is called back by count. */
-#define CLOSED_STAYS         64
 
 /* At least one: a timer of 0 expires before the first instruction. */
 static uint32_t timer_ticks(uint64_t tsc)
@@ -30,59 +28,50 @@ static uint32_t timer_ticks(uint64_t tsc)
 void vmx_slice_set(struct vmx_vcpu *x, uint64_t slice_tsc)
 {
 	x->slice = slice_tsc;
-	x->open_timer = timer_ticks(slice_tsc ? slice_tsc : UINT64_MAX);
-	x->closed_first = MIN(x->open_timer, timer_ticks(ns_to_tsc(CLOSED_STAY_FIRST_NS)));
-	x->closed_last = MIN(x->open_timer, timer_ticks(ns_to_tsc(CLOSED_STAY_LAST_NS)));
-	x->closed_timer = x->closed_first;
+	x->slice_timer = timer_ticks(slice_tsc ? slice_tsc : UINT64_MAX);
+	x->closed_first = ns_to_tsc(CLOSED_STAY_FIRST_NS);
+	x->closed_last = ns_to_tsc(CLOSED_STAY_LAST_NS);
 }
 
 /*
- * How long the guest may stay: to the end of its slice, and with interrupts off it is called back soon.
- * A host interrupt ends its stay then too, by the manual, but not under every emulator (Bochs 2.7 holds
- * it back until the guest's RFLAGS.IF changes), and a guest that spins with interrupts off may be
- * waiting for just that interrupt. Such stretches are short, so the timer hardly ever fires; for a guest
- * that lives with interrupts off it doubles, up to CLOSED_STAY_LAST_NS.
- *
- * The field keeps its value over exits, so it is written only when it changes. SDM vol. 3, 26.5.1
+ * For a CPU whose host interrupts may not end a stay with the guest's interrupts off: is it time to look
+ * for them instead of entering? The guest may be spinning for just that interrupt. One that lives with
+ * interrupts off is called back ever more seldom.
  */
+static bool call_back(struct vmx_vcpu *x)
+{
+	uint64_t now;
+
+	if (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) {
+		x->closed_since = 0;
+		return false;
+	}
+	now = rdtsc();
+	if (!x->closed_since) {
+		x->closed_since = now;
+		x->closed_stay = x->closed_first;
+	}
+	if (now - x->closed_since < x->closed_stay)
+		return false;
+	x->closed_since = now;
+	x->closed_stay = MIN(2 * x->closed_stay, x->closed_last);
+	return true;
+}
+
+/* The field keeps its value over exits, so it is written only when it changes. SDM vol. 3, 26.5.1 */
 static void set_timer(struct vmx_vcpu *x, uint64_t slice_tsc)
 {
 	uint32_t value;
 
 	if (UNLIKELY(slice_tsc != x->slice))
 		vmx_slice_set(x, slice_tsc);
-	value = x->closed_timer;
-	if (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) {
-		value = x->open_timer;
-		x->closed_timer = x->closed_first;
-	}
+	value = x->slice_timer;
+	if (UNLIKELY(x->closed_since))
+		value = MIN(value, timer_ticks(x->closed_stay));
 	if (value == x->timer)
 		return;
 	vmwrite32(VMCS_TIMER_VALUE, value);
 	x->timer = value;
-}
-
-/* True when it is time that the run loop opens its window, though the guest's interrupts stay off. */
-static bool overdue(struct vmx_vcpu *x)
-{
-	bool closed = x->timer != x->open_timer;
-
-	x->closed_stays = closed ? x->closed_stays + 1 : 0;
-	if (x->closed_stays <= CLOSED_STAYS)
-		return false;
-	x->closed_stays = 0;
-	return true;
-}
-
-/* Before the slice was over it was a call back: the run loop opens its window, and takes what waits. */
-static enum vm_exit_kind timer_exit(struct vmx_vcpu *x)
-{
-	x->closed_stays = 0;
-	if (x->slice && x->timer == x->open_timer)
-		return VM_EXIT_TIMER;
-	if (x->timer == x->closed_timer)
-		x->closed_timer = MIN(2 * (uint64_t)x->closed_timer, x->closed_last);
-	return VM_EXIT_INTERRUPT;
 }
 
 /* VMLAUNCH or VMRESUME itself refused: a control or host-state field is wrong. SDM vol. 3, 27.2 */
@@ -150,14 +139,13 @@ void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 	uint32_t reason;
 	int status;
 
-	/* What is to be done before the entry, an event above all, must not wait behind a call back. */
-	if (x->todo) {
-		if (!prepare(x, out))
-			return;
-	} else if (UNLIKELY(overdue(x))) {
-		*out = (struct vm_exit){.kind = VM_EXIT_INTERRUPT};
+	/* An event that waits for its entry must not wait behind a call back. */
+	if (UNLIKELY(vmx_caps.closed_guest_deaf) && !(x->todo & TODO_EVENT) && call_back(x)) {
+		*out = (struct vm_exit){.kind = VM_EXIT_INTERRUPT, .reason = REASON_TIMER};
 		return;
 	}
+	if (x->todo && !prepare(x, out))
+		return;
 	if (vmx_caps.word[WORD_PIN] & PIN_TIMER)
 		set_timer(x, slice_tsc);
 
@@ -172,6 +160,7 @@ void vmx_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 		return;
 	}
 	vmx_exit_decode(x, reason, out);
-	if (out->kind == VM_EXIT_TIMER)
-		out->kind = timer_exit(x);
+	/* Not the end of a slice: the longest the timer runs, or a call back that is now due. */
+	if (out->kind == VM_EXIT_TIMER && (!slice_tsc || x->timer != x->slice_timer))
+		out->kind = VM_EXIT_NONE;
 }

@@ -32,10 +32,11 @@ struct vmx_vcpu {
 	/* As last written to the VMCS, so that only changes cost a VMWRITE. */
 	uint32_t proc, proc2;
 	uint32_t timer;
-	/* The preemption timer for `slice` of host TSC: see set_timer(). */
+	/* The preemption timer's value for `slice` of host TSC. */
 	uint64_t slice;
-	uint32_t open_timer, closed_timer, closed_first, closed_last;
-	uint32_t closed_stays; /* in a row, none of them ended by the timer */
+	uint32_t slice_timer;
+	/* See call_back(): TSC when the guest was first entered with interrupts off, 0 when it has them on. */
+	uint64_t closed_since, closed_stay, closed_first, closed_last;
 	/* Set-up. */
 	struct npt *npt;
 	hpa_t vmcs;

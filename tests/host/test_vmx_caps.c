@@ -33,7 +33,7 @@ static struct vmx_raw sandy_bridge(void)
 	return (struct vmx_raw){
 		.vmx = true,
 		.feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX,
-		.basic = 0x00d8100000000010ull,
+		.basic = 0x00da040000000010ull,
 		.word[WORD_PIN] = word(PIN_MUST, PIN_INTERRUPT_EXIT | PIN_NMI_EXIT |
 							 PIN_VIRTUAL_NMIS | PIN_TIMER),
 		.word[WORD_PROC] = word(PROC_MUST, 0xfff9fffeu),
@@ -105,6 +105,28 @@ static void offers_all_of_a_skylake(void **state)
 	assert_false(caps.word[WORD_PROC2] & PROC2_INTERRUPT_DELIVERY);
 	vmx_caps_features(&caps, &f);
 	assert_true(f.apic_registers && f.interrupt_delivery && f.x2apic);
+}
+
+/* Its virtual-interrupt delivery is broken, and so is what host interrupts do to a closed guest. */
+static void mistrusts_bochs(void **state)
+{
+	struct vmx_raw raw = skylake();
+	struct virt_features f;
+	struct vmx_caps caps;
+
+	assert_int_equal(vmx_caps_settle(&raw, &caps, NULL), 0);
+	assert_false(caps.closed_guest_deaf);
+	raw.basic = 0x00d8100000000010ull;
+	assert_int_equal(vmx_caps_settle(&raw, &caps, NULL), 0);
+	assert_true(caps.closed_guest_deaf);
+	vmx_caps_features(&caps, &f);
+	assert_true(f.apic_registers && f.x2apic);
+	assert_false(f.interrupt_delivery);
+	raw.hypervisor = true; /* KVM in KVM */
+	assert_int_equal(vmx_caps_settle(&raw, &caps, NULL), 0);
+	assert_false(caps.closed_guest_deaf);
+	vmx_caps_features(&caps, &f);
+	assert_true(f.interrupt_delivery);
 }
 
 static void uses_vpid_only_with_invvpid(void **state)
@@ -225,6 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settles_a_sandy_bridge),
 		cmocka_unit_test(offers_all_of_a_skylake),
+		cmocka_unit_test(mistrusts_bochs),
 		cmocka_unit_test(uses_vpid_only_with_invvpid),
 		cmocka_unit_test(names_what_is_missing),
 		cmocka_unit_test(unlocked_is_fine),
