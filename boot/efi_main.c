@@ -213,6 +213,19 @@ static EFI_STATUS start_core(EFI_HANDLE image)
 	jump(cr3, core.entry);
 }
 
+/* CR4.LA57 can't be changed with paging on (SDM vol. 3, 4.5), and the core's tables have 4 levels. */
+static BOOLEAN has_five_levels(void)
+{
+	UINT64 cr4;
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	if (!(cr4 >> 12 & 1))
+		return FALSE;
+	Print(L"amalgam: the firmware runs with 5-level paging; switch that off in its setup, or "
+	      L"boot with BIOS\n");
+	return TRUE;
+}
+
 static EFI_STATUS run(EFI_HANDLE image)
 {
 	EFI_LOADED_IMAGE *self;
@@ -222,6 +235,8 @@ static EFI_STATUS run(EFI_HANDLE image)
 
 	if (EFI_ERROR(st))
 		return st;
+	if (has_five_levels())
+		return EFI_UNSUPPORTED;
 	handoff = get_core_pages(sizeof(*handoff));
 	if (!handoff)
 		return EFI_OUT_OF_RESOURCES;

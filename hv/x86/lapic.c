@@ -92,21 +92,24 @@ static void on_error(void)
 	log_warn(LOG_X86, "local APIC error, status %#x", reg_read(REG_ESR));
 }
 
+static uint32_t read_count(void)
+{
+	return reg_read(REG_TIMER_COUNT);
+}
+
 /* The rate of the count register against the TSC, over 10 ms. */
 static uint64_t measure_timer(void)
 {
-	uint64_t begin, end;
-	uint32_t left;
+	struct tsc_sample first, last;
 
 	reg_write(REG_LVT_TIMER, LVT_MASKED | IRQ_TIMER);
 	reg_write(REG_TIMER_DIV, DIVIDE_BY_16);
 	reg_write(REG_TIMER_INIT, UINT32_MAX);
-	begin = rdtsc_ordered();
+	first = tsc_sample(read_count);
 	tsc_delay_us(10000);
-	left = reg_read(REG_TIMER_COUNT);
-	end = rdtsc_ordered();
+	last = tsc_sample(read_count);
 	reg_write(REG_TIMER_INIT, 0);
-	return mul_div(UINT32_MAX - left, tsc_hz(), end - begin);
+	return mul_div(first.count - last.count, tsc_hz(), last.tsc - first.tsc);
 }
 
 int hostapic_setup(struct why *why)

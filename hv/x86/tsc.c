@@ -13,10 +13,15 @@
 #define SPEAKER     0x02
 #define OUTPUT      0x20
 
-#define MEASURE_MS 20u
-#define ROUNDS     3u
+#define PIT_FULL      0xffffu
+#define PM_TIMER_MASK 0xffffffu /* 24 bits at least */
+
+#define MEASURE_MS   20u
+#define ROUNDS       3u
+#define TRIES        9u
+#define SAMPLE_TRIES 8u
 /* Several times what a measurement takes, in port reads of about a microsecond. */
-#define POLLS_MAX  1000000u
+#define POLLS_MAX    1000000u
 
 static struct {
 	uint64_t start;
@@ -53,58 +58,85 @@ uint64_t tsc_now_ns(void)
 	return tsc_to_ns(rdtsc() - tsc.start);
 }
 
-/* Ticks of the TSC while channel 2 counts MEASURE_MS down in mode 0; 0 when its output never rises. */
-static uint64_t measure_pit(void)
+struct tsc_sample tsc_sample(uint32_t (*read)(void))
 {
-	uint16_t count = PIT_HZ * MEASURE_MS / 1000;
-	uint64_t begin, end;
-	unsigned polls = 0;
+	struct tsc_sample best = {0};
+	uint64_t width = UINT64_MAX;
 
-	outb(PORT_B, (inb(PORT_B) & ~SPEAKER) | GATE);
-	outb(PIT_MODE, 0xb0); /* channel 2, low then high byte, mode 0, binary */
-	outb(PIT_CH2, (uint8_t)count);
-	outb(PIT_CH2, (uint8_t)(count >> 8));
-	begin = rdtsc_ordered();
-	/* A machine without a PIT reads all ones, output bit included: that shows as an instant end. */
-	while (!(inb(PORT_B) & OUTPUT) && polls < POLLS_MAX)
-		polls++;
-	end = rdtsc_ordered();
-	if (polls < 10 || polls == POLLS_MAX)
-		return 0;
-	return mul_div(end - begin, PIT_HZ, count);
-}
+	for (unsigned i = 0; i < SAMPLE_TRIES; i++) {
+		uint64_t before = rdtsc_ordered();
+		uint32_t count = read();
+		uint64_t after = rdtsc_ordered();
 
-/* The same against the ACPI PM timer, which counts up in 24 bits at least. */
-static uint64_t measure_pm_timer(uint16_t port)
-{
-	uint32_t mask = 0xffffff, first = inl(port) & mask, passed = 0;
-	uint64_t begin = rdtsc_ordered();
-	unsigned polls = 0;
-
-	while (passed < PM_TIMER_HZ * MEASURE_MS / 1000 && polls < POLLS_MAX) {
-		passed = (inl(port) - first) & mask;
-		polls++;
-	}
-	if (polls == POLLS_MAX)
-		return 0;
-	return mul_div(rdtsc_ordered() - begin, PM_TIMER_HZ, passed);
-}
-
-/* The smallest of some rounds: an SMI or an emulator's pause only ever adds. */
-static uint64_t measure(void)
-{
-	const struct platform *pf = platform_get();
-	uint64_t best = 0;
-
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		uint64_t hz = measure_pit();
-
-		if (!hz && pf->pm_timer)
-			hz = measure_pm_timer((uint16_t)pf->pm_timer);
-		if (hz && (!best || hz < best))
-			best = hz;
+		if (after - before >= width)
+			continue;
+		width = after - before;
+		best = (struct tsc_sample){before + width / 2, count};
 	}
 	return best;
+}
+
+/* How far channel 2 has counted from PIT_FULL; UINT32_MAX when it is past its end. */
+static uint32_t read_pit(void)
+{
+	uint8_t low, high;
+
+	outb(PIT_MODE, 0x80); /* latch channel 2 */
+	low = inb(PIT_CH2);
+	high = inb(PIT_CH2);
+	return inb(PORT_B) & OUTPUT ? UINT32_MAX : PIT_FULL - (uint32_t)(high << 8 | low);
+}
+
+static uint32_t read_pm_timer(void)
+{
+	return inl((uint16_t)platform_get()->pm_timer) & PM_TIMER_MASK;
+}
+
+/* One measurement of the TSC by a counter of `hz`; 0 when that stands still or has run past its end. */
+static uint64_t measure_by(uint32_t (*read)(void), uint32_t hz, uint32_t mask)
+{
+	struct tsc_sample first = tsc_sample(read), last;
+	uint32_t count = first.count;
+
+	for (unsigned polls = 0; ((count - first.count) & mask) < hz / 1000 * MEASURE_MS; polls++) {
+		if (count == UINT32_MAX || polls == POLLS_MAX)
+			return 0;
+		count = read();
+	}
+	last = tsc_sample(read);
+	if (last.count == UINT32_MAX)
+		return 0;
+	return mul_div(last.tsc - first.tsc, hz, (last.count - first.count) & mask);
+}
+
+static uint64_t measure_by_pit(void)
+{
+	outb(PORT_B, (inb(PORT_B) & ~SPEAKER) | GATE);
+	outb(PIT_MODE, 0xb0); /* channel 2, low then high byte, mode 0, binary */
+	outb(PIT_CH2, PIT_FULL & 0xff);
+	outb(PIT_CH2, PIT_FULL >> 8);
+	return measure_by(read_pit, PIT_HZ, UINT32_MAX);
+}
+
+/* The median of some rounds: each can be off when an SMI or an emulator's host takes the CPU away. */
+static uint64_t measure(void)
+{
+	uint64_t rates[ROUNDS];
+	unsigned count = 0;
+
+	for (unsigned tries = 0; count < ROUNDS && tries < TRIES; tries++) {
+		uint64_t hz = measure_by_pit();
+		unsigned at = count;
+
+		if (!hz && platform_get()->pm_timer)
+			hz = measure_by(read_pm_timer, PM_TIMER_HZ, PM_TIMER_MASK);
+		if (!hz)
+			continue;
+		for (count++; at && rates[at - 1] > hz; at--)
+			rates[at] = rates[at - 1];
+		rates[at] = hz;
+	}
+	return count ? rates[count / 2] : 0;
 }
 
 /* What CPUID says: leaf 15h (crystal and ratio), else the base frequency of leaf 16h; 0: nothing. */

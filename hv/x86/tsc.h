@@ -21,6 +21,14 @@ uint64_t ns_to_tsc(uint64_t ns);
 /* ns since tsc_start; 0 before tsc_calibrate has a rate to go by. */
 uint64_t tsc_now_ns(void);
 
+/* A counter read at a known time: the tightest of several tries, so that an interruption does no harm. */
+struct tsc_sample {
+	uint64_t tsc;
+	uint32_t count;
+};
+
+struct tsc_sample tsc_sample(uint32_t (*read)(void));
+
 /* Spins. */
 void tsc_delay_us(unsigned us);
 
