@@ -241,7 +241,7 @@ static void on_irq_window(struct vcpu *v, const struct vm_exit *exit)
 
 static void on_nmi_window(struct vcpu *v, const struct vm_exit *exit)
 {
-	v->nmi_window = v->vid_held = false;
+	v->nmi_window = false;
 	v->vm->ops->nmi_window(&v->virt, false);
 	v->recheck = true;
 }

@@ -130,7 +130,7 @@ static void restart_events(struct vcpu *v, const struct lapic_events *ev)
 	}
 	if (ev->init) {
 		v->state = VCPU_WAIT_SIPI;
-		v->nmi_pending = v->extint = v->vid_held = false;
+		v->nmi_pending = v->extint = false;
 	}
 	if (ev->sipi) {
 		v->vm->ops->vcpu_startup(&v->virt, ev->sipi_vector);
@@ -258,17 +258,15 @@ static void deliver(struct vcpu *v)
 
 			ops->inject(&v->virt, &event);
 			v->nmi_pending = nmi = false;
-			v->vid_held = v->use_vid;
 		} else if (irq && ops->irq_ready(&v->virt)) {
 			inject_interrupt(v, pending);
 			pending = lapic_pending(l);
 			irq = extint_waits(v) || (pending >= 0 && !v->use_vid);
 		}
 	}
-	ask_windows(v, irq, nmi || v->vid_held);
+	ask_windows(v, irq, nmi);
 	if (v->use_vid)
-		ops->apic_pending(&v->virt, v->vid_held ? 0 : lapic_highest_irr(l),
-				  lapic_highest_isr(l));
+		ops->apic_pending(&v->virt, lapic_highest_irr(l), lapic_highest_isr(l));
 	else if (v->apic_hw)
 		ops->apic_tpr_threshold(&v->virt, lapic_tpr_threshold(l));
 }

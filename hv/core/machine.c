@@ -234,7 +234,7 @@ static void reset_vcpu(struct vcpu *v)
 		lapic_virtual_wire(&v->lapic);
 	vm.ops->vcpu_startup(&v->virt, 0);
 	v->state = lapic.bsp ? VCPU_RUNNING : VCPU_WAIT_SIPI;
-	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = v->vid_held = false;
+	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
 	v->kvm_clock_msr = v->kvm_wall_msr = 0;
 	v->misc_enable = 1;
 	v->recheck = true;

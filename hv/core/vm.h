@@ -42,14 +42,9 @@ struct vcpu {
 	bool irq_window, nmi_window; /* asked for at the vendor's */
 	bool apic_hw;                /* hardware helps with the LAPIC page */
 	bool use_vid;                /* hardware delivers this vCPU's interrupts */
-	/*
-	 * An NMI's handler runs, and hardware is shown no pending interrupt before its IRET: some emulators
-	 * deliver one at the NMI's entry although the guest has interrupts off.
-	 */
-	bool vid_held;
-	bool vid_stale;          /* the guest ran since the LAPIC last looked at its page */
-	_Atomic bool pv_unhalt;  /* a KICK_CPU hypercall named this vCPU */
-	uint64_t armed_deadline; /* host TSC for which the host timer is set; 0: not */
+	bool vid_stale;              /* the guest ran since the LAPIC last looked at its page */
+	_Atomic bool pv_unhalt;      /* a KICK_CPU hypercall named this vCPU */
+	uint64_t armed_deadline;     /* host TSC for which the host timer is set; 0: not */
 	struct lapic lapic;
 	struct apic_post post;
 	uint64_t kvm_clock_msr, kvm_wall_msr;
