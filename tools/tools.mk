@@ -2,6 +2,7 @@
 
 include tools/deps.mk
 include tools/guest.mk
+include pxe/pxe.mk
 
 ##: Set-up
 packages: ## install the Debian packages that building, running and testing need
