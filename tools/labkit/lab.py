@@ -93,9 +93,10 @@ class Lab:
     def boot_medium(self, guest):
         """Makes the network and what the nodes boot from; the disk of --boot esp, or None."""
         options = self.options
-        network.build(options.nodes)
+        network.loopback()
         if options.native and options.emu != "bochs":
             return None
+        network.build(options.nodes)
         if options.boot == "esp":
             return netboot.disk(options, guest, self.work)
         served = netboot.folder(options, guest, self.work)

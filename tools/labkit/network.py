@@ -39,10 +39,14 @@ def ipv6_at_once():
             pass  # no IPv6 on this machine: iPXE only waits longer
 
 
+def loopback():
+    """Over which the emulators' serial ports reach the lab."""
+    tool("ip", "link", "set", "lo", "up")
+
+
 def build(nodes):
     """Makes bridge and taps in the private namespace that we are in; they go away with it."""
     ipv6_at_once()
-    tool("ip", "link", "set", "lo", "up")
     tool("ip", "link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
     tool("ip", "address", "add", f"{SERVER}/24", "dev", BRIDGE)
     tool("ip", "link", "set", BRIDGE, "up")

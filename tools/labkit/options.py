@@ -68,7 +68,7 @@ def machine_options(parser):
         "--cores", type=number(1, 32), default=1, metavar="C", help="CPUs of each node, default 1"
     )
     group.add_argument(
-        "--node-ram", type=number(64, 65536), default=512, metavar="MB", help="of each, default 512"
+        "--node-ram", type=number(16, 65536), default=512, metavar="MB", help="of each, default 512"
     )
     group.add_argument("--emu", choices=["bochs", "qemu", "kvm", "auto"], default="auto")
     group.add_argument(

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import termios
 import time
+import traceback
 
 from labkit import EXIT_SETUP, SetupError
 
@@ -98,6 +99,10 @@ def be_first(alive, inside, folder):
     try:
         if not parent_is_gone:
             code = inside(folder)
+    except OSError as error:
+        print(f"lab: the system refused something the lab needs: {error}", file=sys.stderr)
+    except BaseException:  # our own mistake; nothing above here would show it
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
