@@ -75,7 +75,7 @@ class Bochs:
         yield "logprefix: %t%e%d"
         yield "panic: action=fatal"
         yield "error: action=report"
-        yield "info: action=report"
+        yield "info: action=ignore"
         yield "debug: action=ignore"
         yield "mouse: enabled=0"
         yield "speaker: enabled=0"

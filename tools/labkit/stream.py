@@ -5,6 +5,8 @@ import re
 import socket
 import time
 
+# A program that paints a screen begins a new line by moving there.
+PLACE = re.compile(r"\x1b\[[0-9;]*[Hf]")
 # Cursor movement and colours: firmware's text console sends them (ECMA-48, 5.4).
 ANSI = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[78=>cDEHM]")
 ANSI_PART = re.compile(r"\x1b(\[[0-9;?=]*|[()])?$")
@@ -66,26 +68,29 @@ class Stream:
         self.seen = True
         text = self.plain(raw)
         self.to_lines(text)
-        return raw, text
+        return raw, text.replace("\v", "\n")
 
     def plain(self, raw):
         text = self.escape + raw.decode("utf-8", "replace").replace("\r", "").replace("\0", "")
+        text = PLACE.sub("\v", text)
         cut = ANSI_PART.search(text)
         self.escape = cut.group(0) if cut else ""
         return ANSI.sub("", text[: cut.start()] if cut else text)
 
     def to_lines(self, text):
-        for piece in text.splitlines(keepends=True):
+        for piece in re.findall(r"[^\n\v]*[\n\v]|[^\n\v]+", text):
+            if piece == "\v" and not self.line:
+                continue
             if self.line_began is None:
                 self.line_began = time.monotonic()
             self.line += piece
-            if piece.endswith("\n"):
+            if piece[-1] in "\n\v":
                 self.flush()
 
     def flush(self):
         if self.line_began is None:
             return
-        text = self.line.rstrip("\n")
+        text = self.line.rstrip("\n\v")
         self.log.write(self.node, self.line_began, text)
         if text.strip():
             self.last = self.last[-19:] + [text]

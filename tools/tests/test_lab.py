@@ -112,8 +112,12 @@ class Lines(unittest.TestCase):
             self.assertRegex(line, r"^\[ +\d+\.\d{3} node7\] ")
 
     def test_terminal_control_is_left_out_even_when_cut(self):
-        lines = self.read(b"a\x1b[2", b"Jb\x1b[0m\x1b[01;01Hc\n")
+        lines = self.read(b"a\x1b[2", b"Jb\x1b[0mc\n")
         self.assertEqual(lines[0].split("] ", 1)[1], "abc")
+
+    def test_a_painted_screen_becomes_lines(self):
+        lines = self.read(b"\x1b[1;1H\x1b[2;1Htop\x1b[3;", b"7Hbottom\x1b[1;1H", b"top")
+        self.assertEqual([line.split("] ", 1)[1] for line in lines], ["top", "bottom", "top"])
 
 
 class Images(unittest.TestCase):
