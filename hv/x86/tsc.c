@@ -121,7 +121,7 @@ static uint64_t measure_by_pit(void)
 /* The median of some rounds: each can be off when an SMI or an emulator's host takes the CPU away. */
 static uint64_t measure(void)
 {
-	uint64_t rates[ROUNDS];
+	uint64_t rates[ROUNDS] = {0};
 	unsigned count = 0;
 
 	for (unsigned tries = 0; count < ROUNDS && tries < TRIES; tries++) {

@@ -170,7 +170,8 @@ static void on_level(struct regs *r)
 	level_seen++;
 	if (level_seen == 1) {
 		CHECK(lapic_bit(LAPIC_TMR, VEC_LEVEL), "a level interrupt has its TMR bit clear");
-		CHECK((ioapic_rte(level_pin) & RTE_REMOTE_IRR) || machine.bochs, "remote IRR clear in the handler");
+		CHECK((ioapic_rte(level_pin) & RTE_REMOTE_IRR) || machine.bochs,
+		      "remote IRR clear in the handler");
 	}
 	if (level_seen >= 3)
 		outb(UART_IER, 0);
@@ -200,11 +201,13 @@ static void test_remote_irr(void)
 	delay_us(5000);
 	irq_off();
 	CHECK_EQ(level_seen, 1);
-	CHECK((ioapic_rte(level_pin) & RTE_REMOTE_IRR) || machine.bochs, "remote IRR clear before EOI");
+	CHECK((ioapic_rte(level_pin) & RTE_REMOTE_IRR) || machine.bochs,
+	      "remote IRR clear before EOI");
 	level_end();
 	lapic_eoi();
 	CHECK(!(ioapic_rte(level_pin) & RTE_REMOTE_IRR), "remote IRR set after EOI");
-	CHECK(!lapic_bit(LAPIC_IRR, VEC_LEVEL) || machine.bochs, "delivered again though the level is gone");
+	CHECK(!lapic_bit(LAPIC_IRR, VEC_LEVEL) || machine.bochs,
+	      "delivered again though the level is gone");
 }
 
 /* A level that stands while its pin is masked comes when it is unmasked. */
