@@ -232,7 +232,7 @@ static void reset_vcpu(struct vcpu *v)
 	lapic_init(&v->lapic, v->lapic.regs, &lapic);
 	if (lapic.bsp)
 		lapic_virtual_wire(&v->lapic);
-	vm.ops->vcpu_startup(&v->virt, 0);
+	vm.ops->vcpu_reset(&v->virt);
 	v->state = lapic.bsp ? VCPU_RUNNING : VCPU_WAIT_SIPI;
 	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
 	v->kvm_clock_msr = v->kvm_wall_msr = 0;
