@@ -7,7 +7,7 @@
 void xport_init(struct xport *x, const struct xport_config *config, struct xport_peer *peers,
 		unsigned peer_count, struct xport_buf *pool, unsigned pool_count)
 {
-	ASSERT(peer_count <= 64 && config->mtu >= WIRE_MTU && config->mtu <= WIRE_MTU_MAX);
+	ASSERT(peer_count <= 63 && config->mtu >= WIRE_MTU && config->mtu <= WIRE_MTU_MAX);
 	memset(x, 0, sizeof(*x));
 	x->config = *config;
 	x->peers = peers;

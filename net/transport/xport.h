@@ -164,7 +164,7 @@ struct xport_part {
 	size_t len;
 };
 
-/* `peers` and `pool` belong to the transport from now on; peer_count <= 64 counts this node too. */
+/* `peers` and `pool` belong to the transport from now on; peer_count <= 63 counts this node too. */
 void xport_init(struct xport *x, const struct xport_config *config, struct xport_peer *peers,
 		unsigned peer_count, struct xport_buf *pool, unsigned pool_count);
 

@@ -222,13 +222,13 @@ size_t xport_tx(struct xport *x, uint64_t now, void *buf)
 	if (x->ready == 0)
 		return 0;
 	for (unsigned c = 0; c < WIRE_CHANNELS; c++) {
-		for (unsigned i = 1; i <= x->peer_count; i++) {
-			unsigned n = (x->turn + i) % x->peer_count;
-			size_t len;
+		/* In turns: first the peers behind the one served last, then the others. */
+		uint64_t later = x->ready & ~(BIT(x->turn + 1) - 1), sooner = x->ready & ~later;
 
-			if (!(x->ready & BIT(n)))
-				continue;
-			len = tx_peer(x, &x->peers[n], c, now, buf);
+		for (; later | sooner; later ? (later &= later - 1) : (sooner &= sooner - 1)) {
+			unsigned n = bit_lowest(later ? later : sooner);
+			size_t len = tx_peer(x, &x->peers[n], c, now, buf);
+
 			if (len > 0) {
 				x->turn = n;
 				return len;
