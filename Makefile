@@ -22,6 +22,7 @@ include boot/boot.mk
 include net/net.mk
 include tests/tests.mk
 include tools/tools.mk
+include net/ip.mk
 
 ##: Build and run
 all: hv boot ## the hypervisor and both boot images

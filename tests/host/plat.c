@@ -69,9 +69,11 @@ uint64_t plat_log_ns(void)
 	return 1234567000ull;
 }
 
+unsigned host_cpu;
+
 unsigned plat_cpu(void)
 {
-	return 0;
+	return host_cpu;
 }
 
 void plat_log_wake(void)

@@ -13,6 +13,9 @@ uint8_t *host_ram(void);
 /* Counts acquires minus releases of guest memory: 0 when all is given back. */
 int host_ram_held(void);
 
+/* What plat_cpu() answers; 0 unless a test changes it. */
+extern unsigned host_cpu;
+
 /* Set `host_panic_expected` and setjmp(host_panic_jump) to survive a plat_panic. */
 extern bool host_panic_expected;
 extern jmp_buf host_panic_jump;
