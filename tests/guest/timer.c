@@ -14,16 +14,27 @@ static void check_ratio(const char *what, uint32_t got, uint32_t want)
 	CHECK(got >= want / 2 && got / 2 <= want, "%s: %u, expected about %u", what, got, want);
 }
 
+static uint32_t us_since(uint64_t tsc)
+{
+	return (uint32_t)((rdtsc() - tsc) * 1000 / tsc_per_ms());
+}
+
 static void test_pit_counts(void)
 {
 	uint16_t a, b;
+	uint32_t us;
+	uint64_t start;
 
 	pit_set(0, 2, 0); /* 65536 */
 	delay_us(500);
 	a = pit_read(0);
+	start = rdtsc();
 	delay_us(5000);
 	b = pit_read(0);
-	check_ratio("PIT ticks in 5 ms", (uint16_t)(a - b), PIT_HZ / 200);
+	us = us_since(start);
+	if (us > 50000)
+		test_skip("the machine stood still for %u us", us);
+	check_ratio("PIT ticks", (uint16_t)(a - b), PIT_HZ / 1000 * us / 1000);
 }
 
 /* Mode 2 reloads: the count stays in 1..n. */
@@ -125,7 +136,7 @@ static void test_pm_timer(void)
 		last = now;
 	}
 	CHECK((last & ~mask) == 0, "bits beyond the timer: %#x after %#x", last, first);
-	check_ratio("PM timer ticks in 20 ms", ticks, 3579545 / 50);
+	check_ratio("PM timer ticks", ticks, us_since(start) * 358 / 100);
 }
 
 static unsigned bcd(uint8_t v)
@@ -276,7 +287,7 @@ static void clock_on(void *arg)
 
 static void test_kvm_clock(void)
 {
-	uint64_t a, b, last;
+	uint64_t a, b, last, start;
 
 	if (!kvm_clock_offered()) {
 		CHECK(!machine.amalgam, "not offered");
@@ -285,9 +296,10 @@ static void test_kvm_clock(void)
 	clock_on(NULL);
 	CHECK(WAIT(pv[0].version && !(pv[0].version & 1), 1000), "version %u", pv[0].version);
 	a = pv_read(&pv[0]);
+	start = rdtsc();
 	delay_us(20000);
 	b = pv_read(&pv[0]);
-	check_ratio("us of kvm-clock in 20 ms", (uint32_t)((b - a) / 1000), 20000);
+	check_ratio("us of kvm-clock", (uint32_t)((b - a) / 1000), us_since(start));
 	last = b;
 	for (unsigned i = 0; i < 20000; i++) {
 		b = pv_read(&pv[0]);
