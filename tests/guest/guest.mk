@@ -31,6 +31,12 @@ guests: $(GUESTS) ## the bare-metal test guests, build/guests/*.elf
 check-guests-native: $(GUESTS) ## the test guests on QEMU itself: do the tests state how a PC behaves?
 	tests/guest/run-native $(GUESTS)
 
-.PHONY: guests check-guests-native
+check-guests: $(GUESTS) boot ## the test guests under the hypervisor, one emulated node of two CPUs
+	tests/guest/run-lab $(GUESTS)
+
+bench-exits: $(GUEST_OUT)/bench.elf boot ## instructions that each kind of exit costs, on Bochs
+	tools/bench-exits
+
+.PHONY: guests check-guests check-guests-native bench-exits
 
 -include $(GUEST_LIB_OBJ:.o=.d) $(wildcard $(GUEST_OUT)/obj/tests/guest/*.d)
