@@ -22,6 +22,10 @@ enum alu_op {
 	ALU_BTS,
 	ALU_BTR,
 	ALU_BTC,
+	ALU_SHL,
+	ALU_SHR,
+	ALU_SAR,
+	ALU_IMUL, /* the product's low half; its SF, ZF, PF and AF are undefined and stay */
 };
 
 /*
@@ -29,5 +33,8 @@ enum alu_op {
  * and changes the flags in *rflags. SDM vol. 1, 7.3.2 and the instruction pages of vol. 2.
  */
 uint64_t alu(enum alu_op op, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags);
+
+/* Does the condition hold that the low 4 bits of a Jcc, SETcc or CMOVcc opcode name? SDM vol. 1, appendix B */
+bool alu_condition(unsigned cc, uint64_t rflags);
 
 #endif

@@ -10,7 +10,8 @@
 #define STRING_BURST 256
 
 /* A handler returns 0 (done: move RIP), AGAIN (more iterations: leave RIP), or ERR_INVALID (e->fault). */
-#define AGAIN 1
+#define AGAIN   1
+#define UNKNOWN 2
 
 static int do_mov(struct emu *e, unsigned arg)
 {
@@ -120,6 +121,39 @@ static int do_xadd(struct emu *e, unsigned arg)
 	return emu_operand_write(e, &e->op[1], a);
 }
 
+/* Two or three operands; the first is a register. */
+static int do_imul(struct emu *e, unsigned arg)
+{
+	const ZydisDecodedOperand *last = &e->op[e->insn.operand_count_visible - 1];
+	uint64_t a, b, r, flags = e->rflags;
+	int err = emu_operand_read(e, last - 1, &a);
+
+	if (!err)
+		err = emu_operand_read(e, last, &b);
+	if (err)
+		return err;
+	r = alu(ALU_IMUL, a, b, e->op[0].size / 8u, &flags);
+	e->rflags = flags;
+	return emu_operand_write(e, &e->op[0], r);
+}
+
+/* CMOVcc reads its source in either case (SDM vol. 2A). */
+static int do_cmov(struct emu *e, unsigned cc)
+{
+	uint64_t old, value;
+	int err = emu_operand_read(e, &e->op[0], &old);
+
+	if (!err)
+		err = emu_operand_read(e, &e->op[1], &value);
+	return err ? err
+		   : emu_operand_write(e, &e->op[0], alu_condition(cc, e->rflags) ? value : old);
+}
+
+static int do_set(struct emu *e, unsigned cc)
+{
+	return emu_operand_write(e, &e->op[0], alu_condition(cc, e->rflags));
+}
+
 static ZydisRegister accumulator(unsigned bytes)
 {
 	return bytes == 1   ? ZYDIS_REGISTER_AL
@@ -192,7 +226,15 @@ static int do_pop(struct emu *e, unsigned arg)
 }
 
 /* String instructions: index registers of the instruction's address width. */
-enum string_kind { STRING_MOVS, STRING_STOS, STRING_LODS, STRING_INS, STRING_OUTS };
+enum string_kind {
+	STRING_MOVS,
+	STRING_STOS,
+	STRING_LODS,
+	STRING_INS,
+	STRING_OUTS,
+	STRING_CMPS,
+	STRING_SCAS,
+};
 
 static ZydisRegister index_register(const struct emu *e, unsigned gpr)
 {
@@ -253,27 +295,66 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 	return err;
 }
 
+/* CMPS and SCAS: nothing is stored, the flags say what was found. */
+static int compare_once(struct emu *e, enum string_kind kind, unsigned bytes)
+{
+	ZydisRegister si = index_register(e, GPR_RSI), di = index_register(e, GPR_RDI);
+	uint64_t step = e->rflags & RFLAGS_DF ? -(uint64_t)bytes : bytes;
+	uint64_t a = emu_reg_read(e, accumulator(bytes)), b = 0;
+	gva_t from, to;
+	int err = emu_linear(e, ZYDIS_REGISTER_ES, emu_reg_read(e, di), bytes, false, &to);
+
+	if (!err && kind == STRING_CMPS) {
+		a = 0;
+		err = emu_linear(e, source_segment(e), emu_reg_read(e, si), bytes, false, &from);
+		if (!err)
+			err = emu_read_mem(e, from, &a, bytes);
+	}
+	if (!err)
+		err = emu_read_mem(e, to, &b, bytes);
+	if (err)
+		return err;
+	alu(ALU_CMP, a, b, bytes, &e->rflags);
+	if (kind == STRING_CMPS)
+		emu_reg_write(e, si, emu_reg_read(e, si) + step);
+	emu_reg_write(e, di, emu_reg_read(e, di) + step);
+	return 0;
+}
+
+/* A comparison that repeats ends when REPE meets a difference, REPNE an equality. */
+static bool found(const struct emu *e)
+{
+	return !(e->rflags & RFLAGS_ZF) == !!(e->insn.attributes & ZYDIS_ATTRIB_HAS_REPE);
+}
+
 static int do_string(struct emu *e, unsigned kind)
 {
 	unsigned bytes = 0;
 	ZydisRegister cx = index_register(e, GPR_RCX);
+	bool compares = kind == STRING_CMPS || kind == STRING_SCAS;
+	int (*once)(struct emu *, enum string_kind, unsigned) =
+		compares ? compare_once : string_once;
+	/* A single step is one iteration (SDM vol. 3, 18.3.1.4). */
+	unsigned burst = e->rflags & RFLAGS_TF ? 1 : STRING_BURST;
 
 	for (unsigned i = 0; i < e->insn.operand_count && !bytes; i++)
 		if (e->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			bytes = e->op[i].size / 8u;
 	if (!(e->insn.attributes &
 	      (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
-		return string_once(e, kind, bytes);
-	for (unsigned n = 0; n < STRING_BURST; n++) {
+		return once(e, kind, bytes);
+	for (unsigned n = 0; n < burst; n++) {
 		uint64_t count = emu_reg_read(e, cx);
 		int err;
 
 		if (!count)
 			return 0;
-		err = string_once(e, kind, bytes);
+		err = once(e, kind, bytes);
 		if (err)
 			return err;
 		emu_reg_write(e, cx, count - 1);
+		if (compares && found(e))
+			return 0;
 	}
 	return emu_reg_read(e, cx) ? AGAIN : 0;
 }
@@ -305,6 +386,10 @@ static const struct {
 	{ZYDIS_MNEMONIC_BTS,     do_bit,     ALU_BTS},
 	{ZYDIS_MNEMONIC_BTR,     do_bit,     ALU_BTR},
 	{ZYDIS_MNEMONIC_BTC,     do_bit,     ALU_BTC},
+	{ZYDIS_MNEMONIC_SHL,     do_alu,     ALU_SHL},
+	{ZYDIS_MNEMONIC_SHR,     do_alu,     ALU_SHR},
+	{ZYDIS_MNEMONIC_SAR,     do_alu,     ALU_SAR},
+	{ZYDIS_MNEMONIC_IMUL,    do_imul,    0},
 	{ZYDIS_MNEMONIC_XCHG,    do_xchg,    0},
 	{ZYDIS_MNEMONIC_XADD,    do_xadd,    0},
 	{ZYDIS_MNEMONIC_CMPXCHG, do_cmpxchg, 0},
@@ -328,6 +413,14 @@ static const struct {
 	{ZYDIS_MNEMONIC_OUTSB,   do_string,  STRING_OUTS},
 	{ZYDIS_MNEMONIC_OUTSW,   do_string,  STRING_OUTS},
 	{ZYDIS_MNEMONIC_OUTSD,   do_string,  STRING_OUTS},
+	{ZYDIS_MNEMONIC_CMPSB,   do_string,  STRING_CMPS},
+	{ZYDIS_MNEMONIC_CMPSW,   do_string,  STRING_CMPS},
+	{ZYDIS_MNEMONIC_CMPSD,   do_string,  STRING_CMPS},
+	{ZYDIS_MNEMONIC_CMPSQ,   do_string,  STRING_CMPS},
+	{ZYDIS_MNEMONIC_SCASB,   do_string,  STRING_SCAS},
+	{ZYDIS_MNEMONIC_SCASW,   do_string,  STRING_SCAS},
+	{ZYDIS_MNEMONIC_SCASD,   do_string,  STRING_SCAS},
+	{ZYDIS_MNEMONIC_SCASQ,   do_string,  STRING_SCAS},
 	{ZYDIS_MNEMONIC_CLTS,    emu_clts,   0},
 	{ZYDIS_MNEMONIC_LMSW,    emu_lmsw,   0},
 	{ZYDIS_MNEMONIC_SMSW,    emu_smsw,   0},
@@ -374,7 +467,7 @@ static void fail_unknown(struct emu *e, const char *what)
 	vm_fail(e->v->vm,
 		"vCPU %u used an instruction on device memory or ports that %s (at %#llx, bytes "
 		"%s); device "
-		"memory takes MOV, ALU, bit, exchange, stack and string instructions",
+		"memory takes MOV, ALU, shift, bit, exchange, stack and string instructions",
 		e->v->index, what, (unsigned long long)e->rip, hex);
 }
 
@@ -401,32 +494,44 @@ static bool begin(struct emu *e, struct vcpu *v)
 	return true;
 }
 
+static int execute(struct emu *e)
+{
+	/* 0F 40 to 4F are CMOVcc, 0F 90 to 9F SETcc: the opcode names the condition. */
+	if (e->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (e->insn.opcode & 0xf0) == 0x40)
+		return do_cmov(e, e->insn.opcode & 0xf);
+	if (e->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (e->insn.opcode & 0xf0) == 0x90)
+		return do_set(e, e->insn.opcode & 0xf);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (table[i].mnemonic == e->insn.mnemonic)
+			return table[i].run(e, table[i].arg);
+	return UNKNOWN;
+}
+
 void emulate(struct vcpu *v)
 {
 	const struct virt_ops *ops = v->vm->ops;
 	struct emu e = {.v = v};
 	uint64_t flags;
+	int err;
 
 	if (!begin(&e, v))
 		return;
 	flags = e.rflags;
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (table[i].mnemonic != e.insn.mnemonic)
-			continue;
-
-		int err = table[i].run(&e, table[i].arg);
-
-		if (err == ERR_INVALID) {
-			inject_fault(&e);
-			return;
-		}
-		if (e.rflags != flags)
-			ops->reg_set(&v->virt, REG_RFLAGS, e.rflags);
-		if (err == 0)
-			ops->skip(&v->virt, e.insn.length);
+	err = execute(&e);
+	if (err == UNKNOWN) {
+		fail_unknown(&e, "is not emulated");
 		return;
 	}
-	fail_unknown(&e, "is not emulated");
+	if (err == ERR_INVALID) {
+		inject_fault(&e);
+		return;
+	}
+	if (e.rflags != flags)
+		ops->reg_set(&v->virt, REG_RFLAGS, e.rflags);
+	if (err == 0)
+		ops->skip(&v->virt, e.insn.length);
+	else if (flags & RFLAGS_TF)
+		ops->skip(&v->virt, 0); /* the step is over, RIP stays */
 }
 
 unsigned emulate_insn_length(struct vcpu *v)

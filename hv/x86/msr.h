@@ -89,6 +89,7 @@
 #define CR4_PKE                   (1ull << 22)
 
 #define RFLAGS_FIXED              (1ull << 1)
+#define RFLAGS_ZF                 (1ull << 6)
 #define RFLAGS_TF                 (1ull << 8)
 #define RFLAGS_IF                 (1ull << 9)
 #define RFLAGS_DF                 (1ull << 10)

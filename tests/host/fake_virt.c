@@ -23,6 +23,7 @@ static void seg_get(struct virt_vcpu *v, enum virt_seg_id id, struct virt_seg *o
 static void skip(struct virt_vcpu *v, unsigned len)
 {
 	fake.reg[REG_RIP] += len;
+	fake.skips++;
 }
 
 static void inject(struct virt_vcpu *v, const struct virt_event *event)

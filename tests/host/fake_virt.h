@@ -10,6 +10,7 @@ struct fake {
 	struct virt_seg seg[SEG_COUNT];
 	struct virt_event event;
 	bool injected;
+	unsigned skips; /* calls of ops->skip */
 };
 
 /* A flat 32-bit protected-mode vCPU 0, paging off. The returned object is static and reset each time. */

@@ -254,6 +254,86 @@ static void strings(void **state)
 	assert_int_equal(gpr[GPR_RDI], DEV + 1);
 }
 
+static void scans(void **state)
+{
+	gpr[GPR_RDI] = DEV;
+	gpr[GPR_RCX] = 10;
+	gpr[GPR_RAX] = 'c';
+	memcpy(dev.page, "aabbccdd", 8);
+	RUN("\xf2\xae"); /* repne scasb: finds the first c */
+	assert_int_equal(gpr[GPR_RDI], DEV + 5);
+	assert_int_equal(gpr[GPR_RCX], 5);
+	assert_true(f->reg[REG_RFLAGS] & RFLAGS_ZF);
+	gpr[GPR_RSI] = 0x2000;
+	gpr[GPR_RDI] = DEV;
+	gpr[GPR_RCX] = 8;
+	memcpy(host_ram() + 0x2000, "aabbcxdd", 8);
+	RUN("\xf3\xa6"); /* repe cmpsb: stops behind the difference */
+	assert_int_equal(gpr[GPR_RSI], 0x2006);
+	assert_int_equal(gpr[GPR_RDI], DEV + 6);
+	assert_int_equal(gpr[GPR_RCX], 2);
+	assert_false(f->reg[REG_RFLAGS] & RFLAGS_ZF);
+	assert_false(f->reg[REG_RFLAGS] & 1); /* 'x' is above 'c' */
+	gpr[GPR_RSI] = 0x2000;
+	gpr[GPR_RDI] = DEV;
+	gpr[GPR_RCX] = 4;
+	RUN("\xf3\xa6"); /* to the end of the count */
+	assert_int_equal(gpr[GPR_RCX], 0);
+	assert_true(f->reg[REG_RFLAGS] & RFLAGS_ZF);
+	assert_int_equal(dev.writes, 0);
+}
+
+/* With TF each iteration is a step: RIP stays, and the step is told. */
+static void single_step_of_a_string(void **state)
+{
+	gpr[GPR_RDX] = 0x3f8;
+	gpr[GPR_RSI] = 0x2000;
+	gpr[GPR_RCX] = 2;
+	f->reg[REG_RFLAGS] |= RFLAGS_TF;
+	run("\xf3\x6e", 2); /* rep outsb */
+	assert_int_equal(gpr[GPR_RCX], 1);
+	assert_int_equal(f->reg[REG_RIP], CODE);
+	assert_int_equal(f->skips, 1);
+	run("\xf3\x6e", 2);
+	assert_int_equal(gpr[GPR_RCX], 0);
+	assert_int_equal(f->reg[REG_RIP], CODE + 2);
+	assert_int_equal(f->skips, 2);
+}
+
+static void conditional(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	set_dev32(0, 77);
+	gpr[GPR_RAX] = 5;
+	f->reg[REG_RFLAGS] |= RFLAGS_ZF;
+	RUN("\x0f\x45\x03"); /* cmovnz eax, [ebx] */
+	assert_int_equal(gpr[GPR_RAX], 5);
+	RUN("\x0f\x44\x03"); /* cmovz */
+	assert_int_equal(gpr[GPR_RAX], 77);
+	RUN("\x0f\x95\x03"); /* setnz [ebx] */
+	assert_int_equal(dev32(0), 0);
+	RUN("\x0f\x94\x03"); /* setz */
+	assert_int_equal(dev32(0), 1);
+}
+
+static void shifts_and_products(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	set_dev32(0, 6);
+	RUN("\xc1\x23\x04"); /* shl dword [ebx], 4 */
+	assert_int_equal(dev32(0), 0x60);
+	RUN("\xd1\x2b"); /* shr dword [ebx], 1 */
+	assert_int_equal(dev32(0), 0x30);
+	gpr[GPR_RCX] = 2;
+	RUN("\xd3\x3b"); /* sar dword [ebx], cl */
+	assert_int_equal(dev32(0), 0xc);
+	RUN("\x6b\x03\xfd"); /* imul eax, [ebx], -3 */
+	assert_int_equal((uint32_t)gpr[GPR_RAX], (uint32_t)-36);
+	gpr[GPR_RAX] = 5;
+	RUN("\x0f\xaf\x03"); /* imul eax, [ebx] */
+	assert_int_equal(gpr[GPR_RAX], 60);
+}
+
 static void port_strings(void **state)
 {
 	gpr[GPR_RDX] = 0x3f8;
@@ -536,6 +616,10 @@ int main(void)
 		T(exchanges),
 		T(stack),
 		T(strings),
+		T(scans),
+		T(single_step_of_a_string),
+		T(conditional),
+		T(shifts_and_products),
 		T(port_strings),
 		T(segment_limit_raises_gp),
 		T(page_fault_in_a_string),
