@@ -12,18 +12,39 @@
 /* Backed by nothing on any machine we run on. */
 #define HOLE 0xd0000000u
 
-/* The task priority register takes 8 bits; interrupts are off, so any value is safe. */
 #define TPR_TEXT   "0xfee00080"
 #define INDEX_TEXT "0xfec00000"
 
+/*
+ * Two registers that hold any 8 bits: the local APIC's task priority (interrupts are off, so any value
+ * is safe), which hardware may virtualize, and the IOAPIC's index, which it never does.
+ */
+static volatile uint32_t *const registers[] = {
+	(volatile uint32_t *)(LAPIC_BASE + LAPIC_TPR),
+	(volatile uint32_t *)IOAPIC_BASE,
+};
+
 static uint32_t tpr(void)
 {
-	return *(volatile uint32_t *)(LAPIC_BASE + LAPIC_TPR);
+	return *registers[0];
 }
 
 static void tpr_set(uint32_t v)
 {
-	*(volatile uint32_t *)(LAPIC_BASE + LAPIC_TPR) = v;
+	*registers[0] = v;
+}
+
+/* The one under test, and how assembly reaches it. */
+static volatile uint32_t *reg;
+#define REG "(%%edi)"
+
+static void both(void (*test)(void))
+{
+	for (unsigned i = 0; i < ARRAY_LEN(registers); i++) {
+		reg = registers[i];
+		test();
+	}
+	tpr_set(0);
 }
 
 static void test_mov(void)
@@ -64,145 +85,192 @@ static void test_extend(void)
 	CHECK_EQ(v, 0x123400f5);
 }
 
-static void test_exchange(void)
+static void exchange(void)
 {
 	uint32_t v = 0x21;
 
-	tpr_set(0x55);
-	asm volatile("xchgl %0, " TPR_TEXT : "+r"(v) : : "memory");
+	*reg = 0x55;
+	asm volatile("xchgl %0, " REG : "+r"(v) : "D"(reg) : "memory");
 	CHECK_EQ(v, 0x55);
-	CHECK_EQ(tpr(), 0x21);
+	CHECK_EQ(*reg, 0x21);
 	v = 2;
-	asm volatile("lock; xaddl %0, " TPR_TEXT : "+r"(v) : : "memory");
+	asm volatile("lock; xaddl %0, " REG : "+r"(v) : "D"(reg) : "memory");
 	CHECK_EQ(v, 0x21);
-	CHECK_EQ(tpr(), 0x23);
+	CHECK_EQ(*reg, 0x23);
 	v = 0x23;
-	asm volatile("lock; cmpxchgl %1, " TPR_TEXT : "+a"(v) : "r"(0x77) : "memory");
-	CHECK_EQ(tpr(), 0x77);
+	asm volatile("lock; cmpxchgl %1, " REG : "+a"(v) : "r"(0x77), "D"(reg) : "memory");
+	CHECK_EQ(*reg, 0x77);
 	v = 0x23;
-	asm volatile("lock; cmpxchgl %1, " TPR_TEXT : "+a"(v) : "r"(0x99) : "memory");
+	asm volatile("lock; cmpxchgl %1, " REG : "+a"(v) : "r"(0x99), "D"(reg) : "memory");
 	CHECK_EQ(v, 0x77);
-	CHECK_EQ(tpr(), 0x77);
+	CHECK_EQ(*reg, 0x77);
 }
 
-/* Read, change, write in one instruction; the flags count as well. */
-#define RMW(before, insn, after, flags_on, flags_off)                                 \
-	do {                                                                          \
-		uint32_t flags_;                                                      \
-		tpr_set(before);                                                      \
-		asm volatile(insn "; pushfl; popl %0"                                 \
-			     : "=r"(flags_)                                           \
-			     : "c"(0x0f)                                              \
-			     : "memory", "cc");                                       \
-		CHECK(tpr() == (after), insn ": %#x, expected %#x", tpr(), (after));  \
-		CHECK((flags_ & (flags_on)) == (flags_on) && !(flags_ & (flags_off)), \
-		      insn ": flags %#x", flags_);                                    \
+static void test_exchange(void)
+{
+	both(exchange);
+}
+
+/* Read, change, write in one instruction, ECX being 0x0f; the flags count as well. */
+#define RMW(before, insn, after, flags_on, flags_off)                                         \
+	do {                                                                                  \
+		uint32_t flags_;                                                              \
+		*reg = before;                                                                \
+		asm volatile(insn "; pushfl; popl %0"                                         \
+			     : "=r"(flags_)                                                   \
+			     : "c"(0x0f), "D"(reg)                                            \
+			     : "memory", "cc");                                               \
+		CHECK(*reg == (after), insn ": %#x, expected %#x at %p", *reg, (after), reg); \
+		CHECK((flags_ & (flags_on)) == (flags_on) && !(flags_ & (flags_off)),         \
+		      insn ": flags %#x at %p", flags_, reg);                                 \
 	} while (0)
 
 #define ZF 0x40u
 #define SF 0x80u
 
+static void arithmetic(void)
+{
+	RMW(0x50, "orl $0x05, " REG, 0x55u, 0u, ZF | SF | EFLAGS_CF);
+	RMW(0x50, "orl %%ecx, " REG, 0x5fu, 0u, ZF);
+	RMW(0x5f, "andl $0xf0, " REG, 0x50u, 0u, ZF);
+	RMW(0x50, "andl %%ecx, " REG, 0u, ZF, SF);
+	RMW(0x50, "addl $0x11, " REG, 0x61u, 0u, ZF | EFLAGS_CF);
+	RMW(0x50, "addl %%ecx, " REG, 0x5fu, 0u, ZF);
+	RMW(0x51, "subl $0x51, " REG, 0u, ZF, EFLAGS_CF);
+	RMW(0x50, "xorl $0x50, " REG, 0u, ZF, 0u);
+	RMW(0x50, "xorl %%ecx, " REG, 0x5fu, 0u, ZF);
+	RMW(0x50, "incl " REG, 0x51u, 0u, ZF);
+	RMW(0x50, "decl " REG, 0x4fu, 0u, ZF);
+	RMW(0x50, "lock; orl $1, " REG, 0x51u, 0u, ZF);
+	RMW(0x50, "stc; adcl $1, " REG, 0x52u, 0u, ZF);
+	RMW(0x50, "stc; sbbl $1, " REG, 0x4eu, 0u, ZF);
+}
+
 static void test_arithmetic(void)
 {
-	RMW(0x50, "orl $0x05, " TPR_TEXT, 0x55u, 0u, ZF | SF | EFLAGS_CF);
-	RMW(0x50, "orl %%ecx, " TPR_TEXT, 0x5fu, 0u, ZF);
-	RMW(0x5f, "andl $0xf0, " TPR_TEXT, 0x50u, 0u, ZF);
-	RMW(0x50, "andl %%ecx, " TPR_TEXT, 0u, ZF, SF);
-	RMW(0x50, "addl $0x11, " TPR_TEXT, 0x61u, 0u, ZF | EFLAGS_CF);
-	RMW(0x50, "addl %%ecx, " TPR_TEXT, 0x5fu, 0u, ZF);
-	RMW(0x51, "subl $0x51, " TPR_TEXT, 0u, ZF, EFLAGS_CF);
-	RMW(0x50, "xorl $0x50, " TPR_TEXT, 0u, ZF, 0u);
-	RMW(0x50, "xorl %%ecx, " TPR_TEXT, 0x5fu, 0u, ZF);
-	RMW(0x50, "incl " TPR_TEXT, 0x51u, 0u, ZF);
-	RMW(0x50, "decl " TPR_TEXT, 0x4fu, 0u, ZF);
-	RMW(0x50, "lock; orl $1, " TPR_TEXT, 0x51u, 0u, ZF);
-	RMW(0x50, "stc; adcl $1, " TPR_TEXT, 0x52u, 0u, ZF);
-	RMW(0x50, "stc; sbbl $1, " TPR_TEXT, 0x4eu, 0u, ZF);
+	both(arithmetic);
+}
+
+static void bits(void)
+{
+	RMW(0x50, "btl $4, " REG, 0x50u, EFLAGS_CF, 0u);
+	RMW(0x50, "btl $5, " REG, 0x50u, 0u, EFLAGS_CF);
+	RMW(0x50, "btsl $0, " REG, 0x51u, 0u, EFLAGS_CF);
+	RMW(0x50, "btrl $6, " REG, 0x10u, EFLAGS_CF, 0u);
+	RMW(0x50, "btcl $6, " REG, 0x10u, EFLAGS_CF, 0u);
+	RMW(0x50, "notl " REG "; andl $0xff, " REG, 0xafu, 0u, ZF);
+	RMW(0x14, "shll $2, " REG, 0x50u, 0u, ZF | EFLAGS_CF);
+	RMW(0x50, "shrl $4, " REG, 0x05u, 0u, ZF | EFLAGS_CF);
+	RMW(0x58, "shrl $4, " REG, 0x05u, EFLAGS_CF, ZF);
+	RMW(0x50, "sarl " REG, 0x28u, 0u, ZF | EFLAGS_CF);
 }
 
 static void test_bits(void)
 {
-	RMW(0x50, "btl $4, " TPR_TEXT, 0x50u, EFLAGS_CF, 0u);
-	RMW(0x50, "btl $5, " TPR_TEXT, 0x50u, 0u, EFLAGS_CF);
-	RMW(0x50, "btsl $0, " TPR_TEXT, 0x51u, 0u, EFLAGS_CF);
-	RMW(0x50, "btrl $6, " TPR_TEXT, 0x10u, EFLAGS_CF, 0u);
-	RMW(0x50, "btcl $6, " TPR_TEXT, 0x10u, EFLAGS_CF, 0u);
-	RMW(0x50, "notl " TPR_TEXT "; andl $0xff, " TPR_TEXT, 0xafu, 0u, ZF);
-	RMW(0x14, "shll $2, " TPR_TEXT, 0x50u, 0u, ZF);
-	RMW(0x50, "shrl $4, " TPR_TEXT, 0x05u, 0u, ZF);
+	both(bits);
+}
+
+static void compare(void)
+{
+	RMW(0x50, "cmpl $0x50, " REG, 0x50u, ZF, EFLAGS_CF);
+	RMW(0x50, "cmpl $0x51, " REG, 0x50u, EFLAGS_CF | SF, ZF);
+	RMW(0x50, "cmpl %%ecx, " REG, 0x50u, 0u, ZF | EFLAGS_CF);
+	RMW(0x50, "cmpl " REG ", %%ecx", 0x50u, EFLAGS_CF, ZF);
+	RMW(0x50, "testl $0x40, " REG, 0x50u, 0u, ZF);
+	RMW(0x50, "testl $0x0f, " REG, 0x50u, ZF, 0u);
+	RMW(0x50, "testl %%ecx, " REG, 0x50u, ZF, 0u);
 }
 
 static void test_compare(void)
 {
-	RMW(0x50, "cmpl $0x50, " TPR_TEXT, 0x50u, ZF, EFLAGS_CF);
-	RMW(0x50, "cmpl $0x51, " TPR_TEXT, 0x50u, EFLAGS_CF | SF, ZF);
-	RMW(0x50, "cmpl %%ecx, " TPR_TEXT, 0x50u, 0u, ZF | EFLAGS_CF);
-	RMW(0x50, "cmpl " TPR_TEXT ", %%ecx", 0x50u, EFLAGS_CF, ZF);
-	RMW(0x50, "testl $0x40, " TPR_TEXT, 0x50u, 0u, ZF);
-	RMW(0x50, "testl $0x0f, " TPR_TEXT, 0x50u, ZF, 0u);
-	RMW(0x50, "testl %%ecx, " TPR_TEXT, 0x50u, ZF, 0u);
+	both(compare);
 }
 
-/* The register is the operand and MMIO the source. */
+/* A general register is the destination, the device the source. */
+#define LOAD(start, insn, result)                                                              \
+	do {                                                                                   \
+		uint32_t v_ = start;                                                           \
+		asm volatile(insn : "+r"(v_) : "D"(reg) : "cc");                               \
+		CHECK(v_ == (result), "%s: %#x, expected %#x at %p", insn, v_, (result), reg); \
+	} while (0)
+
+static void source(void)
+{
+	*reg = 0x21;
+	LOAD(0x100, "addl " REG ", %0", 0x121u);
+	LOAD(0x100, "orl " REG ", %0", 0x121u);
+	LOAD(0x1f0, "andl " REG ", %0", 0x20u);
+	LOAD(0x121, "subl " REG ", %0", 0x100u);
+	LOAD(0x121, "xorl " REG ", %0", 0x100u);
+	LOAD(3, "imull " REG ", %0", 0x63u);
+	LOAD(0, "imull $3, " REG ", %0", 0x63u);
+	LOAD(0, "imull $-3, " REG ", %0", (uint32_t)-0x63);
+	LOAD(7, "stc; cmovcl " REG ", %0", 0x21u);
+	LOAD(7, "clc; cmovcl " REG ", %0", 7u);
+	LOAD(7, "stc; cmovncl " REG ", %0", 7u);
+}
+
 static void test_source(void)
 {
-	uint32_t v;
-
-	tpr_set(0x21);
-	asm volatile("addl " TPR_TEXT ", %0" : "=r"(v) : "0"(0x100));
-	CHECK_EQ(v, 0x121);
-	asm volatile("orl " TPR_TEXT ", %0" : "=r"(v) : "0"(0x100));
-	CHECK_EQ(v, 0x121);
-	asm volatile("andl " TPR_TEXT ", %0" : "=r"(v) : "0"(0x1f0));
-	CHECK_EQ(v, 0x20);
-	asm volatile("subl " TPR_TEXT ", %0" : "=r"(v) : "0"(0x121));
-	CHECK_EQ(v, 0x100);
-	asm volatile("imull $3, " TPR_TEXT ", %0" : "=r"(v));
-	CHECK_EQ(v, 0x63);
-	asm volatile("stc; cmovcl " TPR_TEXT ", %0" : "=r"(v) : "0"(0));
-	CHECK_EQ(v, 0x21);
-	asm volatile("clc; cmovcl " TPR_TEXT ", %0" : "=r"(v) : "0"(7));
-	CHECK_EQ(v, 7);
+	both(source);
+	/* SETcc stores a byte, which the local APIC does not promise to take. */
 	asm volatile("stc; setc " INDEX_TEXT : : : "memory");
-	CHECK_EQ(*(volatile uint32_t *)IOAPIC_BASE, 1);
+	CHECK_EQ(*registers[1], 1);
+	asm volatile("stc; setnc " INDEX_TEXT : : : "memory");
+	CHECK_EQ(*registers[1], 0);
+}
+
+static void push_pop(void)
+{
+	uint32_t v, esp = read_esp();
+
+	*reg = 0x35;
+	asm volatile("pushl " REG "; popl %0" : "=r"(v) : "D"(reg) : "memory");
+	CHECK_EQ(v, 0x35);
+	asm volatile("pushl $0x46; popl " REG : : "D"(reg) : "memory");
+	CHECK_EQ(*reg, 0x46);
+	CHECK_EQ(read_esp(), esp);
 }
 
 static void test_push_pop(void)
 {
-	uint32_t v, esp = read_esp();
+	both(push_pop);
+}
 
-	tpr_set(0x35);
-	asm volatile("pushl " TPR_TEXT "; popl %0" : "=r"(v) : : "memory");
-	CHECK_EQ(v, 0x35);
-	asm volatile("pushl $0x46; popl " TPR_TEXT : : : "memory");
-	CHECK_EQ(tpr(), 0x46);
-	CHECK_EQ(read_esp(), esp);
+static void strings(void)
+{
+	uint32_t buf[4] = {0x11, 0x22, 0x33, 0x44}, got[4], v;
+	const volatile void *from = buf;
+	volatile void *to = reg;
+	bool equal;
+
+	asm volatile("movsl" : "+S"(from), "+D"(to) : : "memory");
+	CHECK_EQ(*reg, 0x11);
+	CHECK(from == buf + 1 && to == reg + 1, "ESI %p EDI %p", from, to);
+	from = reg;
+	to = got;
+	asm volatile("movsl" : "+S"(from), "+D"(to) : : "memory");
+	CHECK_EQ(got[0], 0x11);
+	to = reg;
+	asm volatile("stosl" : "+D"(to) : "a"(0x57) : "memory");
+	CHECK_EQ(*reg, 0x57);
+	from = reg;
+	asm volatile("lodsl" : "=a"(v), "+S"(from));
+	CHECK_EQ(v, 0x57);
+	to = reg;
+	asm volatile("scasl" : "+D"(to), "=@ccz"(equal) : "a"(0x57) : "memory");
+	CHECK(equal && to == reg + 1, "SCAS: equal %d, EDI %p", equal, to);
+	buf[0] = 0x58;
+	from = buf;
+	to = reg;
+	asm volatile("cmpsl" : "+S"(from), "+D"(to), "=@ccz"(equal) : : "memory");
+	CHECK(!equal && from == buf + 1 && to == reg + 1, "CMPS: equal %d, ESI %p EDI %p", equal,
+	      from, to);
 }
 
 static void test_strings(void)
 {
-	uint32_t buf[4] = {0x11, 0x22, 0x33, 0x44}, got[4];
-	const void *from = buf;
-	void *to = (void *)(LAPIC_BASE + LAPIC_TPR);
-	uint32_t count;
-
-	asm volatile("movsl" : "+S"(from), "+D"(to) : : "memory");
-	CHECK_EQ(tpr(), 0x11);
-	CHECK(from == buf + 1 && to == (void *)(LAPIC_BASE + LAPIC_TPR + 4), "ESI %p EDI %p", from,
-	      to);
-	from = (void *)(LAPIC_BASE + LAPIC_TPR);
-	to = got;
-	asm volatile("movsl" : "+S"(from), "+D"(to) : : "memory");
-	CHECK_EQ(got[0], 0x11);
-	to = (void *)(LAPIC_BASE + LAPIC_TPR);
-	asm volatile("stosl" : "+D"(to) : "a"(0x57) : "memory");
-	CHECK_EQ(tpr(), 0x57);
-	from = (void *)(LAPIC_BASE + LAPIC_TPR);
-	asm volatile("lodsl" : "=a"(count), "+S"(from));
-	CHECK_EQ(count, 0x57);
-	to = (void *)(LAPIC_BASE + LAPIC_TPR);
-	asm volatile("movl $0x57, %%eax; scasl; setz %b0" : "=c"(count), "+D"(to) : "0"(0) : "eax");
-	CHECK_EQ(count, 1);
+	both(strings);
 }
 
 /* From and to a hole: the count runs out, what was there is all ones. */
@@ -227,6 +295,34 @@ static void test_rep_strings(void)
 	count = 33;
 	asm volatile("std; rep stosb; cld" : "+D"(to), "+c"(count) : "a"(0) : "memory");
 	CHECK(count == 0 && to == (void *)(HOLE + 0x1000 - 33), "ECX %u EDI %p", count, to);
+}
+
+/* Scans end where they find, or where the count does. */
+static void test_scans(void)
+{
+	static uint8_t ones[64];
+	const void *from = ones;
+	void *to = (void *)HOLE;
+	uint32_t count = 10;
+	bool equal;
+
+	if (machine.tcg)
+		test_skip("QEMU reads zeros");
+	memset(ones, 0xff, sizeof(ones));
+	ones[20] = 0x12;
+	barrier();
+	asm volatile("repe scasb" : "+D"(to), "+c"(count), "=@ccz"(equal) : "a"(0xff) : "memory");
+	CHECK(equal && count == 0 && to == (void *)(HOLE + 10), "equal %d ECX %u EDI %p", equal,
+	      count, to);
+	count = 10;
+	asm volatile("repne scasb" : "+D"(to), "+c"(count), "=@ccz"(equal) : "a"(0xff) : "memory");
+	CHECK(equal && count == 9 && to == (void *)(HOLE + 11), "equal %d ECX %u EDI %p", equal,
+	      count, to);
+	to = (void *)HOLE;
+	count = 64;
+	asm volatile("repe cmpsb" : "+S"(from), "+D"(to), "+c"(count), "=@ccz"(equal) : : "memory");
+	CHECK(!equal && count == 64 - 21 && from == ones + 21 && to == (void *)(HOLE + 21),
+	      "equal %d ECX %u ESI %p EDI %p", equal, count, from, to);
 }
 
 /* Index and window of the IOAPIC, by byte and by dword. */
@@ -426,6 +522,7 @@ const struct test guest_tests[] = {
 	{"push-pop", test_push_pop},
 	{"strings", test_strings},
 	{"rep-strings", test_rep_strings},
+	{"scans", test_scans},
 	{"ioapic", test_ioapic},
 	{"registers-stay", test_registers_stay},
 	{"code-across-pages", test_code_across_pages},
