@@ -196,7 +196,8 @@ void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value
 	if (in_ioapic(gpa)) {
 		struct ioapic_out out;
 
-		if (size >= 4 && !(offset & 3)) {
+		/* The index is a register of one byte, and some firmware stores it so. */
+		if (!(offset & 3) && (size >= 4 || offset == IOAPIC_INDEX)) {
 			ioapic_write(&vm->ioapic, offset, (uint32_t)value, &out);
 			send_all(vm, &out);
 		}

@@ -143,7 +143,8 @@ void kvm_pv_hypercall(struct vcpu *v)
 		result = kick_cpu(v->vm, (uint32_t)gpr[GPR_RCX]);
 	else
 		result = -KVM_ENOSYS;
-	if (result == -KVM_ENOSYS)
+	/* Once: a guest must not be able to flood the log. */
+	if (result == -KVM_ENOSYS && v->hypercalls_unknown++ == 0)
 		log_warn(LOG_VCPU,
 			 "vCPU %u made hypercall %u, which is not offered; it gets -ENOSYS",
 			 v->index, (uint32_t)gpr[GPR_RAX]);
