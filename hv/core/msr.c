@@ -147,6 +147,7 @@ static const struct row rows[] = {
 	{0x0,                     0x1,                    read_zero,        drop},            /* P5 machine check */
 	{MSR_MCG_CAP,             MSR_MCG_CAP,            read_zero,        NULL},            /* no banks */
 	{0x17a,                   0x17a,                  read_zero,        write_zero_only}, /* IA32_MCG_STATUS */
+	{0xc0010055,              0xc0010055,             read_zero,        NULL},            /* AMD: no C1E */
 	{MSR_KVM_WALL_CLOCK_OLD,  MSR_KVM_SYSTEM_TIME_OLD, kvm_pv_msr_read, kvm_pv_msr_write},
 	{MSR_KVM_WALL_CLOCK,      MSR_KVM_SYSTEM_TIME,    kvm_pv_msr_read,  kvm_pv_msr_write},
 };

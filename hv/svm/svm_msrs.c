@@ -11,7 +11,6 @@ static const struct row {
 	enum value_kind kind;
 } rows[] = {
 	{MSR_PAT, offsetof(struct vmcb_save, pat), ANY},
-	{MSR_DEBUGCTL, offsetof(struct vmcb_save, debugctl), LOW_HALF},
 	{MSR_FS_BASE, offsetof(struct vmcb_save, fs.base), ADDRESS},
 	{MSR_GS_BASE, offsetof(struct vmcb_save, gs.base), ADDRESS},
 	{MSR_KERNEL_GS_BASE, offsetof(struct vmcb_save, kernel_gs_base), ADDRESS},

@@ -1,5 +1,6 @@
 """What the acceptance tests share: calling tools/lab and judging how it ended."""
 
+import glob
 import os
 import subprocess
 import sys
@@ -68,3 +69,47 @@ def boot_debian(cores, *args, logs="run"):
         *("--timeout", str(DEBIAN_SECONDS), *args),
         logs=logs,
     )
+
+
+def special_endings():
+    """Test guests that end otherwise than through the debug exit, with their last line."""
+    found = {}
+    with open(os.path.join(ROOT, "tests/guest/endings"), encoding="utf-8") as file:
+        for line in file:
+            words = line.split("#")[0].split(None, 2)
+            if len(words) == 3:
+                found[words[0]] = words[2].strip()
+    return found
+
+
+def run_guest(path, last, words, args):
+    """True when all its checks pass; `last` is its last line where that is a special one."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    end = ("--expect-log", "guest: debug exit with code 0") if not last else ()
+    try:
+        lab(
+            *("--cores", "2", "--guest", path, "--mem", "64", "--node-ram", "256", *args),
+            *("--append", f"expect=amalgam {words}".strip(), "--timeout", "300", *TROUBLE),
+            *("--fail", r"^DONE \d+ passed, [1-9]"),
+            *("--expect", last or r"^DONE [1-9]\d* passed, 0 failed", *end),
+            logs=name,
+        )
+    except SystemExit:
+        return False
+    print(f"  {name}: ok", flush=True)
+    return True
+
+
+def run_guests(*args, words=""):
+    """Those named on the command line, or all; `words` go to their command lines."""
+    wanted = sys.argv[1:]
+    paths = sorted(glob.glob(os.path.join(BUILD, "guests/*.elf")))
+    paths = [path for path in paths if not wanted or os.path.basename(path)[:-4] in wanted]
+    check(paths, "there are no test guests: make guests")
+    special = special_endings()
+    bad = []
+    for path in paths:
+        name = os.path.basename(path)[:-4]
+        if not run_guest(path, special.get(name), words, args):
+            bad.append(name)
+    check(not bad, f"{len(bad)} of {len(paths)} guests failed: {' '.join(bad)}")

@@ -89,7 +89,7 @@ static void test_segment_limits(void)
 {
 	uint32_t v;
 
-	if (machine.tcg)
+	if (machine.tcg_cpu)
 		test_skip("QEMU checks no segment limits");
 	gdt_set(SEL_TEST, 0x1000, 0xfff, 0x93, 4); /* 4 KiB at 4 KiB, byte granular */
 	asm volatile("movl %0, %%fs" : : "r"(SEL_TEST));
@@ -110,7 +110,7 @@ static void test_stack_limit(void)
 	uint32_t stack = read_esp();
 	int vector;
 
-	if (machine.tcg)
+	if (machine.tcg_cpu)
 		test_skip("QEMU checks no segment limits");
 	/* The limit lies above everything of ours, far below the address used. */
 	gdt_set(SEL_TEST, 0, 0x2ffff, 0x93, 0xc);
@@ -134,7 +134,7 @@ static void test_gp(void)
 	trap_gate_set(0x30, 0, SEL_CODE32, GATE_INT32 & 0x7f);
 	expect(TRY("int $0x30", :), VEC_NP, 0x30 * 8 + 2, 0);
 	trap_gate_reset(0x30);
-	if (machine.tcg)
+	if (machine.tcg_cpu)
 		return;                                             /* QEMU takes both of these */
 	expect(TRY("movl %0, %%cr0", : "r"(CR0_PG)), VEC_GP, 0, 0); /* PG without PE */
 	expect(TRY("ltr %w0", : "r"(0)), VEC_GP, 0, 0);
@@ -205,7 +205,7 @@ static void test_ac(void)
 {
 	int vector;
 
-	if (machine.tcg)
+	if (machine.tcg_cpu)
 		test_skip("QEMU has no alignment check");
 	vector = user_run(user_unaligned, EFLAGS_AC);
 	CHECK(vector != VEC_AC, "#AC with CR0.AM clear");
@@ -225,7 +225,7 @@ static void test_pf(void)
 	CHECK_EQ(trap_last.cr2, address);
 	expect(TRY("movl %1, (%0)", : "r"(address), "r"(1) : "memory"), VEC_PF, PF_W, 0);
 	CHECK_EQ(trap_last.cr2, address);
-	if (!machine.tcg) /* which reads first */
+	if (!machine.tcg_cpu) /* which reads first */
 		expect(TRY("lock; incl (%0)", : "r"(address) : "memory"), VEC_PF, PF_W, 0);
 	paging_off();
 }
@@ -283,7 +283,7 @@ static void test_xm(void)
 
 	if (!(cpuid(1, 0).d & BIT32(25)))
 		test_skip("no SSE");
-	if (machine.tcg)
+	if (machine.tcg_cpu)
 		test_skip("QEMU raises no unmasked SSE exceptions");
 	write_cr4(old | BIT32(9) | BIT32(10)); /* OSFXSR, OSXMMEXCPT */
 	asm volatile("ldmxcsr %0" : : "m"(mxcsr));
@@ -489,7 +489,7 @@ static void test_watchpoint(void)
 
 static void test_icebp(void)
 {
-	if (machine.tcg)
+	if (machine.tcg_cpu)
 		test_skip("QEMU knows no ICEBP");
 	expect(TRY(".byte 0xf1", :), VEC_DB, 0, 1);
 }

@@ -296,6 +296,37 @@ static void test_nmi_masked(void)
 	smp_wait(1, 5000);
 }
 
+static volatile uint32_t nmi_depth, nmi_deepest;
+
+/* The first one brings two more while it runs: they become one, and it comes after the IRET. */
+static void nmi_again(struct regs *r)
+{
+	if (++nmi_depth > nmi_deepest)
+		nmi_deepest = nmi_depth;
+	if (++taken[0] == 1)
+		for (unsigned i = 0; i < 2; i++) {
+			lapic_ipi(cpu_self()->apic_id, ICR_NMI);
+			delay_us(100);
+		}
+	nmi_depth--;
+}
+
+static void test_nmi_blocked(void)
+{
+	memset((void *)taken, 0, sizeof(taken));
+	nmi_depth = nmi_deepest = 0;
+	trap_hook(VEC_NMI, nmi_again);
+	for (unsigned round = 1; round <= 3; round++) {
+		taken[0] = 0;
+		lapic_ipi(cpu_self()->apic_id, ICR_NMI);
+		CHECK(WAIT(taken[0] == 2, 1000), "round %u: %u NMIs", round, taken[0]);
+		delay_us(100);
+		CHECK_EQ(taken[0], 2);
+		CHECK_EQ(nmi_deepest, 1);
+		CHECK(!(read_eflags() & EFLAGS_TF), "the NMI leaves TF behind");
+	}
+}
+
 #define ROUNDS 100000u
 
 static volatile uint32_t pings, pongs;
@@ -377,6 +408,7 @@ const struct test guest_tests[] = {
 	{"lowest-priority", test_lowest_priority},
 	{"nmi", test_nmi},
 	{"nmi-masked", test_nmi_masked},
+	{"nmi-blocked", test_nmi_blocked},
 	{"ping-pong", test_ping_pong},
 	{"message", test_message},
 	{"nobody", test_nobody},

@@ -272,7 +272,7 @@ static void test_pae_pointers(void)
 	*(volatile uint64_t *)&pdpt[2] = pa(pae_dirs[0]) | PTE_P;
 	write_cr3(read_cr3());
 	CHECK_EQ(peek(0x80000000 + pa(frame_a)), 0xaaaa0000);
-	if (!machine.tcg) { /* QEMU does not look at reserved bits here */
+	if (!machine.tcg_cpu) { /* QEMU does not look at reserved bits here */
 		uint32_t good = read_cr3();
 
 		*(volatile uint64_t *)&pdpt[3] =
@@ -308,7 +308,8 @@ static void test_nx(void)
 	wrmsr(MSR_EFER, efer & ~(uint64_t)EFER_NXE);
 	write_cr3(read_cr3());
 	CHECK_EQ(TRY("movl (%0), %%eax", : "r"(WINDOW) : "eax"), VEC_PF);
-	CHECK_EQ(trap_last.error | (machine.tcg ? PF_P : 0), PF_P | PF_RSVD); /* QEMU forgets P */
+	CHECK_EQ(trap_last.error | (machine.tcg_cpu ? PF_P : 0),
+		 PF_P | PF_RSVD); /* QEMU forgets P */
 	wrmsr(MSR_EFER, efer);
 	paging_off();
 }

@@ -178,6 +178,7 @@ static void learn_machine(uint32_t magic, const struct multiboot_info *mb)
 	machine.bochs = word_is(option("native"), "bochs");
 	/* "TCGTCGTCGTCG" */
 	machine.tcg = hv.b == 0x54474354 && hv.c == 0x43544743 && hv.d == 0x47435447;
+	machine.tcg_cpu = machine.tcg || word_is(option("cpu"), "tcg");
 }
 
 void guest_start(uint32_t magic, const struct multiboot_info *mb)

@@ -23,7 +23,8 @@ extern const struct test guest_tests[];
 struct machine {
 	bool amalgam; /* expect=amalgam was given */
 	bool tcg; /* QEMU itself without hardware virtualization: known to deviate from the manual */
-	bool bochs;       /* Bochs itself (native=bochs was given): so is this */
+	bool tcg_cpu; /* QEMU's software runs the code, with (cpu=tcg was given) or without Amalgam */
+	bool bochs;   /* Bochs itself (native=bochs was given): so is this */
 	uint32_t ram_top; /* end of the RAM that starts at 1 MiB; below 4 GiB */
 	char cmdline[256];
 };
