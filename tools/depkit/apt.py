@@ -84,8 +84,8 @@ class Apt:
         done = self.run("apt-get", "update", check=False)
         if done.returncode:
             print(f"deps: some lists did not come: {last_error(done.stderr)}", flush=True)
-        else:
-            write(stamp, "")
+        # What a missing list would have told is asked for again when a package is not found.
+        write(stamp, "")
 
     def uri(self, pin):
         """Where the pinned file is in the archive now, or None when it is gone."""

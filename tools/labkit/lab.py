@@ -86,9 +86,15 @@ class Lab:
         for index in range(options.nodes):
             self.start_node(index, emulator, disk, guest, console, echo)
         if options.interactive:
-            self.say(f"logs are in {os.path.relpath(options.logdir)}; Ctrl-A X leaves, Ctrl-A H helps")
+            self.say("Ctrl-A X leaves, Ctrl-A H helps; the logs are in")
+            self.sit_down()
+
+    def sit_down(self):
+        try:
             self.selector.register(self.terminal.fd, selectors.EVENT_READ, "person")
             self.terminal.raw()
+        except PermissionError:
+            pass  # standard input is a file or /dev/null: nobody is going to type
 
     def boot_medium(self, guest):
         """Makes the network and what the nodes boot from; the disk of --boot esp, or None."""
