@@ -21,7 +21,7 @@ ZYDIS_CFLAGS := -DZYAN_NO_LIBC -DZYCORE_STATIC_BUILD -DZYDIS_STATIC_BUILD -DZYDI
                 -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_AVX512 -DZYDIS_DISABLE_KNC \
                 -isystem $(DEPS)/zydis/include -isystem $(DEPS)/zycore/usr/include
 # It is not our code: its warnings are not our errors, and the sanitizers watch our calls into it.
-ZYDIS_QUIET := -w -I$(DEPS)/zydis/src
+ZYDIS_QUIET := -w -I$(DEPS)/zydis/src -include hv/core/zydis_libc.h
 
 HV_EXTRA_CFLAGS   += $(ZYDIS_CFLAGS)
 HOST_EXTRA_CFLAGS += $(ZYDIS_CFLAGS)
@@ -37,11 +37,11 @@ $(HOST_TESTS:$(HOST_OUT)/%=$(HOST_OUT)/tests/host/%.o): | $(ZYDIS_READY)
 
 $(ZYDIS_SRC): $(ZYDIS_READY) ;
 
-$(HV_OUT)/zydis/%.o: $(DEPS)/zydis/src/%.c
+$(HV_OUT)/zydis/%.o: $(DEPS)/zydis/src/%.c hv/core/zydis_libc.h
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP -Werror,$(HV_CFLAGS)) $(ZYDIS_CFLAGS) $(ZYDIS_QUIET) -c $< -o $@
 
-$(HOST_OUT)/zydis/%.o: $(DEPS)/zydis/src/%.c
+$(HOST_OUT)/zydis/%.o: $(DEPS)/zydis/src/%.c hv/core/zydis_libc.h
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP -Werror,$(HOST_CFLAGS)) $(ZYDIS_CFLAGS) $(ZYDIS_QUIET) -c $< -o $@
 

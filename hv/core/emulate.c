@@ -443,11 +443,15 @@ static ZyanStatus decode(struct emu *e, const struct virt_seg *cs)
 	ZydisStackWidth stack = e->long_mode ? ZYDIS_STACK_WIDTH_64
 				: ss.db      ? ZYDIS_STACK_WIDTH_32
 					     : ZYDIS_STACK_WIDTH_16;
+	ZydisDecoderContext context;
 	ZyanStatus status = ZydisDecoderInit(&d, mode, stack);
 
+	if (ZYAN_SUCCESS(status))
+		status = ZydisDecoderDecodeInstruction(&d, &context, e->bytes, sizeof(e->bytes),
+						       &e->insn);
 	if (!ZYAN_SUCCESS(status))
 		return status;
-	return ZydisDecoderDecodeFull(&d, e->bytes, sizeof(e->bytes), &e->insn, e->op);
+	return ZydisDecoderDecodeOperands(&d, &context, &e->insn, e->op, e->insn.operand_count);
 }
 
 static void inject_fault(struct emu *e)
