@@ -1,0 +1,329 @@
+#include "hv/core/wire.h"
+
+#include "hv/base/log.h"
+#include "hv/base/string.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/pci.h"
+#include "hv/x86/pmem.h"
+#include "hv/x86/tsc.h"
+#include "net/ip/netnode.h"
+#include "net/transport/selftest.h"
+
+#define PCI_CLASS          0x0a /* subclass and class, PCI 3.0, D.3 */
+#define PCI_CLASS_ETHERNET 0x0200
+
+#define BEAT_NS  (100 * NS_PER_MS)
+#define LOST_NS  (1 * NS_PER_S)
+#define AFTER_NS (2 * NS_PER_S) /* after the self-test: the others may still miss our last answer */
+
+static struct {
+	struct pci_dev dev;
+	struct nic_hw hw;
+	struct selftest test;
+	uint32_t messages; /* of the self-test */
+	bool testing, up;
+	char ended[240];
+} wire;
+
+/* --- The card, as its driver reaches it --- */
+
+static uint32_t hw_config_read(void *ctx, unsigned offset, unsigned size)
+{
+	return pci_read(ctx, offset, size);
+}
+
+static void hw_config_write(void *ctx, unsigned offset, unsigned size, uint32_t value)
+{
+	pci_write(ctx, offset, size, value);
+}
+
+static uint32_t hw_read(void *ctx, unsigned bar, uint32_t offset, unsigned size)
+{
+	return pci_bar_read(ctx, bar, offset, size);
+}
+
+static void hw_write(void *ctx, unsigned bar, uint32_t offset, unsigned size, uint32_t value)
+{
+	pci_bar_write(ctx, bar, offset, size, value);
+}
+
+static uint64_t hw_bus(void *ctx, const void *virt)
+{
+	(void)ctx;
+	return pmem_phys(virt);
+}
+
+static void hw_delay(void *ctx, unsigned us)
+{
+	(void)ctx;
+	tsc_delay_us(us);
+}
+
+/* The first Ethernet card that has a driver. */
+static int find_card(struct why *why)
+{
+	static struct nic probe;
+	bool first = true, any = false;
+
+	wire.hw = (struct nic_hw){&wire.dev, hw_config_read, hw_config_write, hw_read,
+				  hw_write,  hw_bus,         hw_delay};
+	while (pci_next(&wire.dev, &first)) {
+		if (pci_read(&wire.dev, PCI_CLASS, 2) != PCI_CLASS_ETHERNET)
+			continue;
+		any = true;
+		if (nic_probe(&probe, &wire.hw, why) == 0)
+			return pci_map_bars(&wire.dev, why);
+	}
+	if (any)
+		return ERR_UNSUPPORTED;
+	return why_set(why, ERR_NOTFOUND,
+		       "no Ethernet card was found on PCI; a cluster of several nodes needs one");
+}
+
+/* --- Events --- */
+
+static void members_log(const struct cluster *c)
+{
+	char line[120];
+
+	for (unsigned i = 0; i < c->count; i++) {
+		cluster_describe(c, i, line, sizeof(line));
+		log_info(LOG_CLUSTER, "member %s", line);
+	}
+}
+
+static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
+{
+	const struct cluster *c = &netnode_station()->cluster;
+
+	(void)ctx;
+	if (e->kind == CLUSTER_UP) {
+		wire.up = true;
+		log_set_node(c->self);
+		log_info(LOG_CLUSTER, "%s", e->text);
+		members_log(c);
+		if (wire.testing)
+			selftest_init(&wire.test, c->self, c->count, wire.messages, now);
+		return;
+	}
+	if (e->kind == CLUSTER_LOST || e->kind == CLUSTER_REFUSED) {
+		str_copy(wire.ended, e->text, sizeof(wire.ended));
+		log_error(LOG_CLUSTER, "%s", e->text);
+		return;
+	}
+	log_info(LOG_CLUSTER, "%s", e->text);
+}
+
+static void on_wire(void *ctx, uint64_t now, const struct xport_event *e)
+{
+	(void)ctx, (void)now;
+	if (wire.testing)
+		selftest_event(&wire.test, e);
+}
+
+/* --- What this node is --- */
+
+static const char *feature_name(unsigned bit)
+{
+	static const struct {
+		uint16_t bit;
+		const char *name;
+	} names[] = {{0, "SSE3"},       {19, "SSE4.1"},   {20, "SSE4.2"},
+		     {23, "POPCNT"},    {28, "AVX"},      {32 + 6, "PAE"},
+		     {32 + 15, "CMOV"}, {32 + 25, "SSE"}, {32 + 26, "SSE2"}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i].bit == bit)
+			return names[i].name;
+	}
+	return NULL;
+}
+
+/* The words of the feature set: CPUID 1 ECX and EDX, 7.0 EBX, ECX and EDX, 80000001h ECX and EDX. */
+static void features(uint32_t words[WIRE_FEATURES])
+{
+	struct cpuid_regs r = cpuid(1, 0);
+
+	words[0] = r.ecx;
+	words[1] = r.edx;
+	if (cpuid_has(7)) {
+		r = cpuid(7, 0);
+		words[2] = r.ebx;
+		words[3] = r.ecx;
+		words[4] = r.edx;
+	}
+	if (cpuid_has(0x80000001)) {
+		r = cpuid(0x80000001, 0);
+		words[5] = r.ecx;
+		words[6] = r.edx;
+	}
+}
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int mac_parse(const char *text, uint8_t mac[WIRE_MAC], struct why *why)
+{
+	for (unsigned i = 0; i < WIRE_MAC; i++) {
+		int high = strlen(text) >= 3 * i + 2 ? hex(text[3 * i]) : -1;
+		int low = high < 0 ? -1 : hex(text[3 * i + 1]);
+		char end = i < 5 ? ':' : '\0';
+
+		if (low < 0 || text[3 * i + 2] != end)
+			return why_set(why, ERR_INVALID,
+				       "option 'head=%s' is wrong; expected the MAC address of the "
+				       "node that shall "
+				       "be head, like 52:54:00:12:34:56",
+				       text);
+		mac[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}
+
+static int address_parse(const char *text, uint32_t *address, struct why *why)
+{
+	const char *p = text;
+	uint32_t out = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned part = 0, digits = 0;
+
+		for (; *p >= '0' && *p <= '9' && digits < 4; p++, digits++)
+			part = part * 10 + (unsigned)(*p - '0');
+		if (digits == 0 || part > 255 || *p != (i < 3 ? '.' : '\0'))
+			return why_set(
+				why, ERR_INVALID,
+				"option 'syslog=%s' is wrong; expected an address like 192.0.2.1",
+				text);
+		p++;
+		out = out << 8 | part;
+	}
+	*address = out;
+	return 0;
+}
+
+static int configure(const struct wire_options *o, struct netnode_config *c, struct why *why)
+{
+	int err = 0;
+
+	*c = (struct netnode_config){
+		.cluster = {.nodes = (uint16_t)o->nodes,
+			    .cpus = (uint16_t)o->cpus,
+			    .ram = o->ram,
+			    .tsc_khz = (uint32_t)(tsc_hz() / 1000),
+			    .tsc_invariant = tsc_invariant() || o->tsc_trusted,
+			    .has_guest = o->has_guest,
+			    .beat_ns = BEAT_NS,
+			    .lost_ns = LOST_NS,
+			    .feature_name = feature_name},
+		.ip = {.hostname = "amalgam"},
+		.mtu = (uint16_t)o->mtu,
+		.seed = o->seed,
+		.cluster_event = on_cluster,
+		.wire_event = on_wire,
+	};
+	str_copy(c->cluster.name, o->cluster, sizeof(c->cluster.name));
+	features(c->cluster.features);
+	if (o->head[0])
+		err = mac_parse(o->head, c->cluster.head, why);
+	if (err == 0 && o->syslog[0])
+		err = address_parse(o->syslog, &c->ip.syslog, why);
+	return err;
+}
+
+/* --- Running --- */
+
+int wire_start(const struct wire_options *options, struct why *why)
+{
+	static struct netnode_config config;
+	size_t size = netnode_memory((unsigned)options->nodes, (uint16_t)options->mtu);
+	unsigned order = 0;
+	hpa_t mem;
+	int err = configure(options, &config, why);
+
+	if (err == 0)
+		err = find_card(why);
+	if (err)
+		return err;
+	while ((PAGE_SIZE << order) < size)
+		order++;
+	mem = pmem_alloc_low(order);
+	if (mem == PMEM_NONE)
+		return why_set(why, ERR_NOMEM,
+			       "no %zu KiB of contiguous RAM below 4 GiB for the network",
+			       size >> 10);
+	return netnode_start(&wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
+}
+
+void wire_poll(void)
+{
+	uint64_t now = tsc_now_ns();
+
+	netnode_poll(now);
+	if (wire.testing && wire.up && !wire.ended[0])
+		selftest_run(&wire.test, &netnode_station()->xport, now);
+}
+
+bool wire_up(unsigned *self, unsigned *head)
+{
+	const struct cluster *c = &netnode_station()->cluster;
+
+	*self = c->self;
+	*head = c->head;
+	return wire.up;
+}
+
+const char *wire_ended(void)
+{
+	return wire.ended[0] ? wire.ended : NULL;
+}
+
+static void peers_log(void)
+{
+	const struct station *s = netnode_station();
+
+	for (unsigned i = 0; i < s->cluster.count; i++) {
+		const struct xport_stats *x = &s->peers[i].stats;
+		int64_t offset = 0;
+		uint64_t error = 0;
+
+		if (i == s->cluster.self)
+			continue;
+		clock_offset(&s->cluster.members[i].clock, tsc_now_ns(), &offset, &error);
+		log_info(LOG_NET,
+			 "node %u: %llu frames out, %llu in, resent %llu, timeouts %llu, doubled "
+			 "%llu; round trip "
+			 "p50 %llu p99 %llu us; clock offset %lld us, error %llu us",
+			 i, (unsigned long long)x->frames_out, (unsigned long long)x->frames_in,
+			 (unsigned long long)x->resent, (unsigned long long)x->timeouts,
+			 (unsigned long long)x->doubled,
+			 (unsigned long long)hist_quantile(&x->rtt, 500) / 1000,
+			 (unsigned long long)hist_quantile(&x->rtt, 990) / 1000,
+			 (long long)offset / 1000, (unsigned long long)error / 1000);
+	}
+}
+
+int wire_selftest(uint32_t messages, struct why *why)
+{
+	char line[200];
+
+	ASSERT(!wire.up);
+	/* The others may be faster: their first messages can come with the membership. */
+	wire.messages = messages;
+	wire.testing = true;
+	while (!wire.ended[0] &&
+	       (!wire.test.finished || tsc_now_ns() < wire.test.finished + AFTER_NS))
+		wire_poll();
+	selftest_describe(&wire.test, line, sizeof(line));
+	if (!wire.test.finished || wire.test.wrong)
+		return why_set(why, ERR_INVALID, "%s%s%s", line, wire.ended[0] ? "; " : "",
+			       wire.ended);
+	log_info(LOG_NET, "%s", line);
+	peers_log();
+	return 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * The node's wire: finds its network card on PCI, brings up IP and cluster formation, and runs the wire's
+ * self-test. All calls from one CPU, the one that called wire_start().
+ */
+#ifndef HV_CORE_WIRE_H
+#define HV_CORE_WIRE_H
+
+#include "hv/base/err.h"
+
+struct wire_options {
+	const char *cluster; /* its name */
+	uint64_t nodes;
+	const char *head;   /* MAC of the head as text, empty: not named */
+	const char *syslog; /* address as text, empty: none */
+	uint64_t mtu;       /* 1500 or more */
+	uint64_t cpus, ram; /* what the node offers, bytes */
+	bool has_guest;
+	bool tsc_trusted; /* take the TSC for invariant though the CPU does not say so, as emulators' is */
+	uint64_t seed; /* random */
+};
+
+/* Starts the card and begins to look for the others; `why` says which card or option is at fault. */
+int wire_start(const struct wire_options *options, struct why *why) MUST_CHECK;
+
+/* Takes and sends what is due; call it often. */
+void wire_poll(void);
+
+/* True once the membership stands; `self` and `head` are node numbers then. */
+bool wire_up(unsigned *self, unsigned *head);
+/* The sentence of what ended the cluster; NULL while nothing did. */
+const char *wire_ended(void);
+
+/*
+ * Waits for the membership, exchanges `messages` messages of known content with every other node, each
+ * way, and logs the outcome. Follows wire_start() at once. Returns 0, or an error with the sentence.
+ */
+int wire_selftest(uint32_t messages, struct why *why) MUST_CHECK;
+
+#endif
