@@ -61,6 +61,18 @@ static void point_add(struct clock_peer *c)
 	fit(c);
 }
 
+/* Does the sample deny what the earlier ones say? Then a clock drifts more than any may. */
+static bool contradicts(const struct clock_peer *c, const struct clock_point *p)
+{
+	int64_t offset, off;
+	uint64_t error;
+
+	if (!clock_offset(c, p->at, &offset, &error))
+		return false;
+	off = p->offset > offset ? p->offset - offset : offset - p->offset;
+	return (uint64_t)off > error + p->error;
+}
+
 void clock_sample(struct clock_peer *c, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4)
 {
 	uint64_t outer = t4 - t1, inner = t3 - t2, slack = inner / 1000;
@@ -77,6 +89,13 @@ void clock_sample(struct clock_peer *c, uint64_t t1, uint64_t t2, uint64_t t3, u
 	/* Their clock may have drifted while the answer waited, and ours while we read it. */
 	p.error = (outer > inner ? outer - inner : 0) / 2 +
 		  (uint64_t)scale(outer, CLOCK_DRIFT_MAX) + 1;
+	if (contradicts(c, &p)) {
+		c->jumps++;
+		c->any = false;
+		c->count = 0;
+		c->drift = 0;
+		c->drift_error = CLOCK_DRIFT_MAX;
+	}
 	c->rtt_min = MIN(c->rtt_min, outer > inner ? outer - inner : 0);
 	if (!c->any || p.error <= carry(c, &c->best, p.at).error)
 		c->best = p;

@@ -536,6 +536,25 @@ static void clock_rejects_nonsense(void **state)
 	assert_false(clock_offset(&c, 5, &offset, &error));
 }
 
+/* An emulated clock that stands still for a while: the bound is wrong until the next exchange only. */
+static void a_clock_that_jumps_is_noticed(void **state)
+{
+	struct clock_peer c;
+	uint64_t t = NS_PER_S, error;
+	int64_t offset;
+
+	clock_init(&c);
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t theirs = t + 5000000 + (i >= 100 ? 30 * NS_PER_MS : 0);
+
+		clock_sample(&c, t, theirs + 10000, theirs + 20000, t + 30000);
+		assert_true(clock_offset(&c, t + 30000, &offset, &error));
+		assert_true(llabs(offset - (int64_t)(theirs - t)) <= (int64_t)error);
+		t += 100 * NS_PER_MS;
+	}
+	assert_int_equal(c.jumps, 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -548,6 +567,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(equal_macs_are_told_on_both_sides),
 		cmocka_unit_test(clock_bound_holds),
 		cmocka_unit_test(clock_rejects_nonsense),
+		cmocka_unit_test(a_clock_that_jumps_is_noticed),
 	};
 
 	if (argc > 1) {

@@ -78,7 +78,7 @@ class Lab:
         emulator = Bochs(options, self.work) if options.emu == "bochs" else Qemu(options, self.work)
         os.makedirs(options.logdir, exist_ok=True)
         for name in os.listdir(options.logdir):
-            if re.fullmatch(r"(node\d+|console|dnsmasq)\.(log|(emulator|bochs|qemu)\.log|gdb)", name):
+            if re.fullmatch(r"(node\d+|console|dnsmasq|switch)\.(log|(emulator|bochs|qemu)\.log|gdb)", name):
                 os.unlink(os.path.join(options.logdir, name))
         disk = self.boot_medium(guest)
         echo = self.echo_log if options.interactive else (print if options.verbose else None)
@@ -102,7 +102,10 @@ class Lab:
         network.loopback()
         if options.native and options.emu != "bochs":
             return None
-        network.build(options.nodes)
+        switched = bool(options.faults or options.capture)
+        network.build(options.nodes, switched)
+        if switched:
+            self.start_switch()
         if options.boot == "esp":
             return netboot.disk(options, guest, self.work)
         served = netboot.folder(options, guest, self.work)
@@ -111,6 +114,12 @@ class Lab:
         pipe = Pipe("dnsmasq", dnsmasq.output, self.log_file("dnsmasq.log", None))
         self.selector.register(dnsmasq.output, selectors.EVENT_READ, pipe)
         return None
+
+    def start_switch(self):
+        switch = network.switch(self.options)
+        self.stack.callback(network.stop_switch, switch)
+        pipe = Pipe("switch", switch.stdout, self.log_file("switch.log", None))
+        self.selector.register(switch.stdout, selectors.EVENT_READ, pipe)
 
     def log_file(self, name, echo):
         log = LineLog(os.path.join(self.options.logdir, name), self.start, echo)

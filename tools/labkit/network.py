@@ -1,6 +1,10 @@
 """The lab's network: a bridge with one tap for each node, and dnsmasq for DHCP and TFTP."""
 
+import ctypes
+import fcntl
 import os
+import socket
+import struct
 import subprocess
 import time
 
@@ -9,6 +13,10 @@ from labkit import SetupError
 SERVER = "10.77.0.1"
 PREFIX6 = "fd41:4d47::"
 BRIDGE = "br0"
+UPLINK = "up0"
+# linux/sockios.h, linux/ethtool.h
+SIOCETHTOOL = 0x8946
+ETHTOOL_STXCSUM = 0x17
 
 
 def mac_of(node):
@@ -44,10 +52,26 @@ def loopback():
     tool("ip", "link", "set", "lo", "up")
 
 
-def build(nodes):
-    """Makes bridge and taps in the private namespace that we are in; they go away with it."""
+def checksums_in_software(interface):
+    """A virtual cable leaves them to a card that is not there, and firmware drops such packets."""
+    value = ctypes.create_string_buffer(struct.pack("II", ETHTOOL_STXCSUM, 0))
+    request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(value))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
+
+
+def build(nodes, switched=False):
+    """
+    Makes bridge and taps in the private namespace that we are in; they go away with it. With `switched`
+    no bridge but a cable: the user-space switch joins its end and the taps.
+    """
     ipv6_at_once()
-    tool("ip", "link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+    if switched:
+        tool("ip", "link", "add", BRIDGE, "type", "veth", "peer", "name", UPLINK)
+        checksums_in_software(BRIDGE)
+        tool("ip", "link", "set", UPLINK, "up")
+    else:
+        tool("ip", "link", "add", BRIDGE, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
     tool("ip", "address", "add", f"{SERVER}/24", "dev", BRIDGE)
     tool("ip", "link", "set", BRIDGE, "up")
     if os.path.exists("/proc/net/if_inet6"):
@@ -59,7 +83,33 @@ def build(nodes):
         )
     for node in range(nodes):
         tool("ip", "tuntap", "add", f"tap{node}", "mode", "tap")
-        tool("ip", "link", "set", f"tap{node}", "master", BRIDGE, "up")
+        tool("ip", "link", "set", f"tap{node}", *([] if switched else ["master", BRIDGE]), "up")
+
+
+def switch(options):
+    """The user-space switch with its faults and its capture; see tools/switch/switch.c."""
+    command = [os.path.join(options.build, "net", "switch"), "--seed", str(options.faults_seed)]
+    if options.faults:
+        command += ["--faults", options.faults]
+    if options.capture:
+        command += ["--pcap", options.capture]
+    command += [*(f"tap{node}" for node in range(options.nodes)), UPLINK]
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except FileNotFoundError:
+        raise SetupError(f"'{command[0]}' is missing: `make wire-tools` builds it.") from None
+    if not process.stdout.readline().startswith(b"switch: "):
+        said = process.communicate()[0].decode("utf-8", "replace").strip()
+        raise SetupError(f"the switch did not start: {said or 'it gave no reason'}.")
+    return process
+
+
+def stop_switch(process):
+    """It closes its capture and says what it did to how many frames."""
+    process.terminate()
+    print("lab:", process.communicate()[0].decode("utf-8", "replace").strip())
 
 
 class Dnsmasq:

@@ -83,6 +83,17 @@ def machine_options(parser):
     )
 
 
+def network_options(parser):
+    group = parser.add_argument_group("the network")
+    group.add_argument("--nic", choices=["e1000", "e1000e", "virtio-net"],
+                       help="QEMU; default: one the way of booting knows")  # fmt: skip
+    group.add_argument("--faults", metavar="SPEC",
+                       help="what befalls frames between nodes: drop=,dup=,reorder=,corrupt= in percent, "
+                       "delay= in us, partition=NODE:START:LENGTH in seconds")  # fmt: skip
+    group.add_argument("--faults-seed", type=number(0, 1 << 32), default=1, metavar="N")
+    group.add_argument("--capture", metavar="FILE", help="what the nodes send, for tshark (pcap)")
+
+
 def guest_options(parser):
     group = parser.add_argument_group("the guest")
     group.add_argument(
@@ -137,6 +148,7 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="lab", usage=USAGE, allow_abbrev=False)
     parser.add_argument("verb", choices=["run"], help=argparse.SUPPRESS)
     machine_options(parser)
+    network_options(parser)
     guest_options(parser)
     talk_options(parser)
     other_options(parser)

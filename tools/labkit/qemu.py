@@ -56,7 +56,10 @@ class Qemu:
 
     def nic(self):
         """The e1000's ROM is iPXE itself. For a boot by the firmware alone it takes a card that OVMF knows."""
-        return "virtio-net-pci,romfile=" if self.options.boot == "pxe" else "e1000"
+        models = {"e1000": "e1000", "e1000e": "e1000e", "virtio-net": "virtio-net-pci"}
+        firmware_alone = self.options.boot == "pxe"
+        model = models[self.options.nic or ("virtio-net" if firmware_alone else "e1000")]
+        return model + (",romfile=" if firmware_alone else "")
 
     def firmware(self, node):
         if self.options.firmware == "bios":
