@@ -24,7 +24,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 	@tools/packages build run check
 	@$(MAKE) --no-print-directory -s deps
 	@MAKE="$(MAKE)" tools/test-parts $(BUILD)/test all check check-tsan $(TEST_PARTS) check-fuzz \
-	  check-guests-native test-cluster
+	  test-cluster
 
 check: check-includes check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
 
