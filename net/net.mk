@@ -54,5 +54,4 @@ test-wire-nodes: $(WIRE_TOOLS) ## the same with a hundred thousand messages each
 bench-wire: $(WIRE_TOOLS) ## the transport against bare frames on one veth pair
 	tests/wire/bench
 
-TEST_PARTS += test-wire test-wire-nodes
 .PHONY: wire-tools check-wire test-wire-nodes bench-wire check-wire-doc test-wire test
