@@ -7,6 +7,7 @@
 #include "hv/core/devices.h"
 #include "hv/core/machine.h"
 #include "hv/core/preflight.h"
+#include "hv/core/wire.h"
 #include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
 #include "hv/x86/cmos.h"
@@ -107,6 +108,40 @@ static void read_options(const struct handoff *handoff)
 		node_stop(why.text);
 }
 
+/* Unlike at any other start of any node: each node mixes its MAC in. */
+static uint64_t seed(void)
+{
+	return rdtsc() ^ (uint64_t)cmos_unix_time() << 32;
+}
+
+/* Finds the other nodes and forms the cluster with them. */
+static void join(const struct handoff *handoff)
+{
+	const struct wire_options wire = {
+		.cluster = options.cluster,
+		.nodes = options.nodes,
+		.head = options.head,
+		.syslog = options.syslog,
+		.mtu = options.mtu,
+		.cpus = pcpu_count(),
+		.ram = pmem_free_bytes(),
+		.lost_ns = options.lost_after * NS_PER_MS,
+		.has_guest = handoff->file_count > 0,
+		.tsc_trusted = options.trust_tsc,
+		.seed = seed(),
+	};
+	struct why why;
+
+	if (wire_start(&wire, &why))
+		node_stop(why.text);
+	if (!options.test_wire)
+		node_stop("this version joins nodes for the wire's self-test alone; say "
+			  "test-wire=1000, or nodes=1 for a guest");
+	if (wire_selftest((uint32_t)options.test_wire, &why))
+		node_stop(why.text);
+	node_halt();
+}
+
 static void make_machine(const struct handoff *handoff, const struct virt_ops *ops)
 {
 	struct machine_config config = {
@@ -148,6 +183,8 @@ void hv_main(struct handoff *handoff)
 	list_files(handoff);
 	if (smp_start(cpu_entry, &why))
 		node_stop(why.text);
+	if (options.nodes > 1 || options.test_wire)
+		join(handoff);
 	make_machine(handoff, ops);
 	atomic_store(&machine_ready, true);
 	machine_run_cpu();

@@ -16,14 +16,22 @@ struct options {
 	char initrd[64];  /* name of the boot file that is its initrd; empty: the second */
 	char append[448]; /* guest command line; empty: what came with the boot file */
 	char test_panic[16];
-	uint64_t mem;      /* guest RAM in bytes; 0: what the node can give */
-	uint64_t nodes;    /* of the cluster */
-	uint64_t cpus;     /* vCPUs; 0: one per CPU */
+	char cluster[32];    /* its name */
+	char head[18];       /* MAC of the node that shall be head; empty: not named */
+	char syslog[16];     /* address of a syslog server; empty: none */
+	uint64_t mem;        /* guest RAM in bytes; 0: what the node can give */
+	uint64_t nodes;      /* of the cluster */
+	uint64_t cpus;       /* vCPUs; 0: one per CPU */
+	uint64_t mtu;        /* of the cluster's network */
+	uint64_t lost_after; /* ms of silence after which a node counts as lost */
+	uint64_t
+		test_wire; /* messages of the wire's self-test, which runs instead of a guest; 0: none */
 	unsigned on_reset; /* enum on_reset */
 	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
 	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */
 	bool debug_exit;   /* port 0xf4 ends the machine */
 	bool large_pages;
+	bool trust_tsc; /* take the TSC for invariant though the CPU does not say so */
 };
 
 /* Fills in the defaults, then what the line says. */

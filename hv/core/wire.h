@@ -14,6 +14,7 @@ struct wire_options {
 	const char *syslog; /* address as text, empty: none */
 	uint64_t mtu;       /* 1500 or more */
 	uint64_t cpus, ram; /* what the node offers, bytes */
+	uint64_t lost_ns;   /* silence after which another node counts as lost */
 	bool has_guest;
 	bool tsc_trusted; /* take the TSC for invariant though the CPU does not say so, as emulators' is */
 	uint64_t seed; /* random */

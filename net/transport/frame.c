@@ -65,12 +65,14 @@ uint32_t wire_cluster_hash(const char *name)
 	return hash ? hash : 1;
 }
 
-static uint64_t frame_sum(const struct wire_head *head)
+/* From the Ethernet header on: a damaged sender's MAC would look like another node. */
+static uint64_t frame_sum(const void *frame)
 {
-	const uint8_t *bytes = (const uint8_t *)head;
-	uint64_t sum = wire_sum(bytes, offsetof(struct wire_head, tag), 0);
+	const struct wire_head *head =
+		(const struct wire_head *)((const uint8_t *)frame + WIRE_ETH);
+	uint64_t sum = wire_sum(frame, WIRE_ETH + offsetof(struct wire_head, tag), 0);
 
-	return wire_sum(bytes + sizeof(*head), head->length - sizeof(*head), sum);
+	return wire_sum(head + 1, head->length - sizeof(*head), sum);
 }
 
 size_t wire_seal(void *frame, const uint8_t dst[WIRE_MAC], const uint8_t src[WIRE_MAC], size_t body)
@@ -87,7 +89,7 @@ size_t wire_seal(void *frame, const uint8_t dst[WIRE_MAC], const uint8_t src[WIR
 	head->version = WIRE_VERSION;
 	head->length = (uint16_t)(sizeof(*head) + body);
 	head->zero = 0;
-	sum = frame_sum(head);
+	sum = frame_sum(frame);
 	memset(head->tag, 0, WIRE_TAG);
 	memcpy(head->tag, &sum, sizeof(sum));
 	if (len >= WIRE_MIN)
@@ -111,7 +113,7 @@ const struct wire_head *wire_check(const void *frame, size_t len, int *err)
 	if (len < WIRE_ETH + sizeof(*head) || head->length < sizeof(*head) ||
 	    head->length > len - WIRE_ETH)
 		return NULL;
-	sum = frame_sum(head);
+	sum = frame_sum(frame);
 	if (memcmp(head->tag, &sum, sizeof(sum)) != 0 ||
 	    memcmp(head->tag + WIRE_TAG / 2, no_tag, sizeof(no_tag)) != 0)
 		return NULL;

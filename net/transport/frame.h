@@ -51,8 +51,9 @@ struct PACKED wire_eth {
 ASSERT_SIZE(struct wire_eth, WIRE_ETH);
 
 /*
- * Starts every frame. Until frames are authenticated, the first half of the tag is wire_sum() over
- * the frame from the head on with the tag taken as zero, and the second half is zero.
+ * Starts every frame. Until frames are authenticated, the first half of the tag is wire_sum() of what
+ * is behind the head, seeded with wire_sum() of what is before the tag, Ethernet header included; the
+ * second half is zero.
  */
 struct PACKED wire_head {
 	uint8_t version, kind;

@@ -132,7 +132,7 @@ static void version_swap(void *frame)
 	uint64_t sum;
 
 	head->version = head->version == WIRE_VERSION ? WIRE_VERSION + 1 : WIRE_VERSION;
-	sum = wire_sum(head, offsetof(struct wire_head, tag), 0);
+	sum = wire_sum(frame, WIRE_ETH + offsetof(struct wire_head, tag), 0);
 	sum = wire_sum(head + 1, head->length - sizeof(*head), sum);
 	memcpy(head->tag, &sum, sizeof(sum));
 }

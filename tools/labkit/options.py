@@ -175,6 +175,8 @@ def settle(options):
         options.boot = "ipxe" if options.firmware == "bios" else "pxe"
         if options.firmware == "uefi" and options.emu == "bochs":
             options.boot = "esp"
+        elif options.nic in ("e1000", "e1000e"):
+            options.boot = "ipxe"  # OVMF has no driver of its own for these
     for path in (options.initrd, options.bochs_rc):
         if path and not os.path.isfile(path):
             raise UsageError(f"There is no file {path}.")
