@@ -36,7 +36,7 @@ test-wire: $(NET_OUT)/test_transport $(NET_OUT)/test_cluster ## transport and fo
 
 # The hosted node, the switch in its path, and the bench: programs for Linux interfaces.
 WIRE_TOOLS := $(NET_OUT)/node $(NET_OUT)/switch $(NET_OUT)/bench
-$(NET_OUT)/node: tests/wire/node.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h
+$(NET_OUT)/node: tests/wire/node.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h tests/wire/version.h
 $(NET_OUT)/bench: tests/wire/bench.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h
 $(NET_OUT)/switch: tools/switch/switch.c tests/wire/packet.c tests/wire/packet.h
 $(WIRE_TOOLS):
@@ -54,4 +54,5 @@ test-wire-nodes: $(WIRE_TOOLS) ## the same with a hundred thousand messages each
 bench-wire: $(WIRE_TOOLS) ## the transport against bare frames on one veth pair
 	tests/wire/bench
 
+TEST_PARTS += test-wire test-wire-nodes
 .PHONY: wire-tools check-wire test-wire-nodes bench-wire check-wire-doc test-wire test

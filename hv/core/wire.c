@@ -316,7 +316,7 @@ int wire_selftest(uint32_t messages, struct why *why)
 	/* The others may be faster: their first messages can come with the membership. */
 	wire.messages = messages;
 	wire.testing = true;
-	while (!wire.ended[0] &&
+	while (!wire.ended[0] && !wire.test.wrong &&
 	       (!wire.test.finished || tsc_now_ns() < wire.test.finished + AFTER_NS))
 		wire_poll();
 	selftest_describe(&wire.test, line, sizeof(line));

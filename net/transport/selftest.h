@@ -1,6 +1,8 @@
 /*
  * The wire's self-test, for real and emulated networks: every node sends every other one a number of
  * messages of known content over both channels, and checks what it gets: each once, in order, whole.
+ * Who is through with all tells all with one more urgent message, so that no node leaves while others
+ * still need it.
  */
 #ifndef NET_TRANSPORT_SELFTEST_H
 #define NET_TRANSPORT_SELFTEST_H
@@ -9,13 +11,15 @@
 
 struct selftest_peer {
 	uint32_t sent[WIRE_CHANNELS], got[WIRE_CHANNELS];
+	bool told, through;
 };
 
 struct selftest {
 	uint32_t messages; /* per peer and direction */
 	unsigned self, count;
-	uint64_t started,
-		finished; /* finished: everything was sent, acknowledged and received; 0: not yet */
+	uint64_t started;
+	uint64_t exchanged; /* everything was sent, acknowledged and received here; 0: not yet */
+	uint64_t finished;  /* and on every other node; 0: not yet */
 	uint64_t bytes_in;
 	uint64_t wrong; /* messages that were not what they should be */
 	char first_wrong[120];

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import subprocess
 import sys
 
@@ -69,6 +70,32 @@ def boot_debian(cores, *args, logs="run"):
         *("--timeout", str(DEBIAN_SECONDS), *args),
         logs=logs,
     )
+
+
+def check_wire(logs, nodes, messages):
+    """Every node printed the same membership, and has got all messages from all others."""
+    passed = f"net: wire self-test passed: {messages} messages each way with each of {nodes - 1} nodes "
+    memberships = []
+    for node in range(nodes):
+        log = log_of(logs, f"node{node}.log")
+        memberships.append(re.findall(r"cluster: member (node .*)", log))
+        check(len(memberships[-1]) == nodes, f"node {node} does not list {nodes} members ({logs})")
+        check(passed in log, f"node {node} does not say '{passed}' ({logs})")
+        check("ERROR" not in log, f"node {node} met an error ({logs})")
+    check(all(members == memberships[0] for members in memberships), f"the memberships differ: {memberships}")
+
+
+def run_wire(nodes, *args, messages=10000, timeout=400):
+    """The hypervisor's self-test of the wire, without a guest: once on a good network, once with 5% loss."""
+    messages = int(os.environ.get("WIRE_MESSAGES", messages))
+    for logs, faults in (("good", ()), ("loss", ("--faults", "drop=5"))):
+        lab(
+            *("--nodes", str(nodes), "--guest", "none", "--node-ram", "128", *faults, *args),
+            *("--hv-append", f"test-wire={messages}", "--fail", "ERROR", "--fail", "PANIC"),
+            *("--timeout", os.environ.get("WIRE_SECONDS", str(timeout))),
+            logs=logs,
+        )
+        check_wire(logs, nodes, messages)
 
 
 def special_endings():

@@ -14,6 +14,7 @@
 
 #include "net/transport/cluster.h"
 #include "tests/host/plat.h"
+#include "tests/wire/version.h"
 
 #define NODES     10
 #define FLYING    2048
@@ -125,18 +126,6 @@ static void events(struct node *n)
 	}
 }
 
-/* Another version speaks the same words with another number at the front. */
-static void version_swap(void *frame)
-{
-	struct wire_head *head = (struct wire_head *)((uint8_t *)frame + WIRE_ETH);
-	uint64_t sum;
-
-	head->version = head->version == WIRE_VERSION ? WIRE_VERSION + 1 : WIRE_VERSION;
-	sum = wire_sum(frame, WIRE_ETH + offsetof(struct wire_head, tag), 0);
-	sum = wire_sum(head + 1, head->length - sizeof(*head), sum);
-	memcpy(head->tag, &sum, sizeof(sum));
-}
-
 static void fly(unsigned from, unsigned to, const void *frame, unsigned len)
 {
 	struct flying *f;
@@ -150,7 +139,7 @@ static void fly(unsigned from, unsigned to, const void *frame, unsigned len)
 	f->len = len;
 	memcpy(f->bytes, frame, len);
 	if (nodes[from].other_version != nodes[to].other_version)
-		version_swap(f->bytes);
+		version_swap(f->bytes, WIRE_VERSION + 1);
 	if (rng(1000) < faults.corrupt)
 		f->bytes[rng(len)] ^= (uint8_t)(1 << rng(8));
 }

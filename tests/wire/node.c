@@ -3,9 +3,11 @@
  * AF_PACKET.
  *
  *     node INTERFACE CLUSTER NODES MESSAGES [linger=SECONDS] [guest] [head=MAC] [tsc=KHZ] [no-tsc]
+ *          [lost=MS] [version=N]
  *
  * Prints the membership, runs the self-test and ends 0 when it passed; with `linger` it goes on running
- * after that, until the cluster ends or the time is over.
+ * after that, until the cluster ends or the time is over. `version` makes it a node of another protocol
+ * version.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "net/transport/selftest.h"
 #include "net/transport/station.h"
 #include "tests/wire/packet.h"
+#include "tests/wire/version.h"
 
 #define POOL 256
 
@@ -26,6 +29,7 @@ static struct xport_buf pool[POOL];
 static uint32_t messages;
 static uint64_t linger;
 static bool reported;
+static uint8_t version = WIRE_VERSION;
 
 static void up(uint64_t now)
 {
@@ -100,18 +104,24 @@ static void step(void)
 	static uint8_t frame[WIRE_ETH + WIRE_MTU_MAX];
 	uint64_t now = packet_now();
 	size_t len;
+	int err;
 
 	for (unsigned i = 0; i < 64 && (len = packet_recv(&packet, frame, sizeof(frame))) > 0;
 	     i++) {
 		now = packet_now();
+		if (version != WIRE_VERSION && wire_check(frame, len, &err))
+			version_swap(frame, version);
 		station_rx(&station, now, frame, len);
 		take_events(now);
 	}
 	take_events(now);
 	if (station.open && station.cluster.state == CLUSTER_RUNNING)
 		selftest_run(&test, &station.xport, now);
-	while ((len = station_tx(&station, now, frame)) > 0)
+	while ((len = station_tx(&station, now, frame)) > 0) {
+		if (version != WIRE_VERSION)
+			version_set(frame, version);
 		packet_send(&packet, frame, len);
+	}
 }
 
 static void mac_parse(uint8_t *mac, const char *text)
@@ -138,12 +148,16 @@ static void options(struct cluster_config *c, int argc, char **argv)
 			linger = strtoull(argv[i] + 7, NULL, 0) * NS_PER_S;
 		} else if (strncmp(argv[i], "head=", 5) == 0) {
 			mac_parse(c->head, argv[i] + 5);
+		} else if (strncmp(argv[i], "lost=", 5) == 0) {
+			c->lost_ns = strtoull(argv[i] + 5, NULL, 0) * NS_PER_MS;
+		} else if (strncmp(argv[i], "version=", 8) == 0) {
+			version = (uint8_t)strtoul(argv[i] + 8, NULL, 0);
 		} else if (strncmp(argv[i], "tsc=", 4) == 0) {
 			c->tsc_khz = (uint32_t)strtoul(argv[i] + 4, NULL, 0);
 		} else {
 			fprintf(stderr,
 				"option '%s' is unknown; the options are linger=, guest, head=, "
-				"tsc=, no-tsc\n",
+				"tsc=, no-tsc, lost=, version=\n",
 				argv[i]);
 			exit(2);
 		}
@@ -156,7 +170,7 @@ int main(int argc, char **argv)
 				   .ram = GIB(1),
 				   .tsc_khz = 2000000,
 				   .tsc_invariant = true,
-				   .beat_ns = 100 * NS_PER_MS,
+				   .beat_ns = 50 * NS_PER_MS,
 				   .lost_ns = NS_PER_S};
 
 	if (argc < 5 || strlen(argv[2]) >= WIRE_NAME) {

@@ -1,0 +1,6 @@
+#!/usr/bin/env python3
+"""The same with e1000e cards."""
+
+from harness import run_wire
+
+run_wire(4, "--emu", "qemu", "--firmware", "uefi", "--nic", "e1000e")
