@@ -34,6 +34,11 @@
 #define LAYOUT_PCI_GSI     16u
 #define LAYOUT_PCI_GSIS    8u
 
+/* Slots of PCI bus 0, behind the two bridges. */
+#define LAYOUT_DISK_SLOT    2u
+#define LAYOUT_NET_SLOT     3u
+#define LAYOUT_CONSOLE_SLOT 4u
+
 /* RAM below the device hole, and what continues at 4 GiB; `ram_bytes` is the whole. */
 static inline uint64_t layout_ram_low(uint64_t ram_bytes)
 {

@@ -283,6 +283,8 @@ static uint64_t earliest_event(const struct pc *pc)
 {
 	uint64_t next = pit_next_event(&pc->pit);
 
+	if (pci_work(&pc->pci))
+		return 0;
 	next = MIN(next, rtc_next_event(&pc->rtc));
 	next = MIN(next, uart_next_event(&pc->com1));
 	return MIN(next, pm_next_event(&pc->pm));
@@ -325,6 +327,8 @@ void pc_init(struct pc *pc, const struct pc_config *config, const struct pc_ops 
 	rtc_init(&pc->rtc, layout_ram_low(config->ram_bytes), layout_ram_above(config->ram_bytes),
 		 config->wall_clock_start, now);
 	pci_init(&pc->pci);
+	pc->pci.msi = ops->msi;
+	pc->pci.msi_ctx = ctx;
 	sync(pc, now);
 }
 
@@ -425,6 +429,7 @@ void pc_tick(struct pc *pc, uint64_t now)
 	rtc_tick(&pc->rtc, now);
 	uart_tick(&pc->com1, now);
 	pm_tick(&pc->pm, now);
+	pci_tick(&pc->pci);
 	sync(pc, now);
 }
 

@@ -35,6 +35,8 @@ struct pc_ops {
 	void (*console_tx)(void *ctx, uint8_t byte);
 	/* pc_next_event() gives another time now. */
 	void (*timer)(void *ctx);
+	/* A PCI device's interrupt message. SDM vol. 3, 11.11 */
+	void (*msi)(void *ctx, uint64_t address, uint32_t data);
 };
 
 struct pc_config {

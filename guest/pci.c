@@ -1,5 +1,6 @@
 #include "guest/pci.h"
 #include "guest/layout.h"
+#include "hv/base/assert.h"
 #include "hv/base/bits.h"
 #include "hv/base/types.h"
 
@@ -8,6 +9,9 @@
 #define DATA_PORT        0xcfcu
 #define ADDRESS_ENABLE   0x80000000u
 #define ADDRESS_WRITABLE 0x80fffffcu
+
+/* Where a type 0 header ends. */
+#define FIRST_CAPABILITY 0x40u
 
 #define BAR_IO       0x1u
 #define BAR_64       0x4u
@@ -67,7 +71,7 @@ void pci_reset(struct pci *bus)
 
 		if (!dev)
 			continue;
-		dev->intx = false;
+		dev->intx = dev->work = false;
 		put(dev->config, PCI_COMMAND, 2, dev->command_at_reset);
 		for (unsigned bar = 0; bar < PCI_BARS; bar++)
 			put(dev->config, PCI_BAR + 4 * bar, 4, dev->bar_at_reset[bar]);
@@ -119,6 +123,19 @@ static int place_bar(struct pci *bus, struct pci_device *dev, unsigned i, struct
 	return 0;
 }
 
+unsigned pci_add_capability(struct pci_device *dev, uint8_t id, unsigned size)
+{
+	unsigned at = dev->cap_last ? dev->cap_next : FIRST_CAPABILITY;
+
+	ASSERT(at + size <= PCI_CONFIG);
+	dev->config[dev->cap_last ? dev->cap_last + 1u : PCI_CAPABILITIES] = (uint8_t)at;
+	dev->config[PCI_STATUS] |= PCI_STATUS_CAPABILITIES;
+	dev->config[at] = id;
+	dev->cap_last = (uint8_t)at;
+	dev->cap_next = (uint8_t)align_up(at + size, 4);
+	return at;
+}
+
 int pci_add(struct pci *bus, struct pci_device *dev, unsigned slot, struct why *why)
 {
 	int err = 0;
@@ -127,6 +144,7 @@ int pci_add(struct pci *bus, struct pci_device *dev, unsigned slot, struct why *
 		return why_set(why, ERR_BUSY, "PCI slot %u for device %s is %s", slot, dev->name,
 			       slot >= PCI_SLOTS ? "beyond the bus, which has 32" : "taken");
 	dev->slot = slot;
+	dev->bus = bus;
 	put(dev->writable, PCI_COMMAND, 2,
 	    PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
 	dev->writable[PCI_INTERRUPT_LINE] = 0xff;
@@ -151,6 +169,33 @@ void pci_set_intx(struct pci_device *dev, bool level)
 bool pci_intx(const struct pci_device *dev)
 {
 	return dev->intx && !(get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
+}
+
+void pci_send_msi(struct pci_device *dev, uint64_t address, uint32_t data)
+{
+	if (get(dev, PCI_COMMAND, 2) & PCI_COMMAND_MASTER)
+		dev->bus->msi(dev->bus->msi_ctx, address, data);
+}
+
+bool pci_work(const struct pci *bus)
+{
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+		if (bus->dev[slot] && bus->dev[slot]->work)
+			return true;
+	}
+	return false;
+}
+
+void pci_tick(struct pci *bus)
+{
+	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+		struct pci_device *dev = bus->dev[slot];
+
+		if (!dev || !dev->work)
+			continue;
+		dev->work = false;
+		dev->ops->tick(dev);
+	}
 }
 
 /* The device that the address register selects; other buses and functions are empty. */
@@ -192,6 +237,8 @@ uint32_t pci_io_read(struct pci *bus, uint16_t port, unsigned size)
 		return bus->address;
 	if (port < DATA_PORT || !dev || port + size > DATA_PORT + 4)
 		return 0xffffffffu;
+	if (dev->ops && dev->ops->config_reading)
+		dev->ops->config_reading(dev, offset, size);
 	for (unsigned i = 0; i < size; i++)
 		v |= (uint32_t)config_byte(dev, offset + i) << 8 * i;
 	return v;

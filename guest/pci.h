@@ -43,6 +43,7 @@ struct pci_bar {
 };
 
 struct pci_device;
+struct pci;
 
 /* Any of these may be NULL: reads then give ones, writes are dropped. */
 struct pci_device_ops {
@@ -50,8 +51,12 @@ struct pci_device_ops {
 			     uint64_t now);
 	void (*bar_write)(struct pci_device *dev, unsigned bar, uint32_t offset, unsigned size,
 			  uint64_t value, uint64_t now);
+	/* Configuration bytes [offset, offset + size) are about to be read. */
+	void (*config_reading)(struct pci_device *dev, unsigned offset, unsigned size);
 	/* Configuration bytes [offset, offset + size) were written, masks applied. */
 	void (*config_written)(struct pci_device *dev, unsigned offset, unsigned size);
+	/* The device left work for later, see pci_device.work. */
+	void (*tick)(struct pci_device *dev);
 	/* The bus was reset: command register and BARs are as after pci_add again, INTA# is low. */
 	void (*reset)(struct pci_device *dev);
 };
@@ -67,9 +72,15 @@ struct pci_device {
 	uint16_t command_at_reset;
 	uint32_t bar_at_reset[PCI_BARS];
 	bool intx; /* level of INTA#, set with pci_set_intx */
+	bool work; /* ops->tick is wanted at the PC's next tick, which is due at once */
+	uint8_t cap_last, cap_next; /* offsets of the last capability and behind it; 0: none yet */
+	struct pci *bus;
 };
 
 struct pci {
+	/* Where message signalled interrupts go; set by the owner of the bus. */
+	void (*msi)(void *ctx, uint64_t address, uint32_t data);
+	void *msi_ctx;
 	uint32_t address; /* port 0xcf8 */
 	struct pci_device *dev[PCI_SLOTS];
 	struct pci_device host, isa;
@@ -85,6 +96,12 @@ void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, 
 		     uint32_t class_code, uint8_t revision);
 
 /*
+ * Adds a capability of `size` bytes, id and link included, before pci_add; returns its offset in the
+ * configuration space. There must be room, which the device's author sees to. PCI 3.0, 6.7
+ */
+unsigned pci_add_capability(struct pci_device *dev, uint8_t id, unsigned size);
+
+/*
  * Puts a device into a slot and places its BARs in the windows of layout.h. The device must outlive
  * the bus. ERR_BUSY: the slot is taken; ERR_NOMEM: a window is full; ERR_INVALID: a BAR's size.
  */
@@ -95,6 +112,13 @@ void pci_set_intx(struct pci_device *dev, bool level);
 
 /* Is INTA# of the device asserted, the command register's disable bit applied? */
 bool pci_intx(const struct pci_device *dev);
+
+/* A memory write of the device's to the interrupt controllers; nothing unless it is a bus master. */
+void pci_send_msi(struct pci_device *dev, uint64_t address, uint32_t data);
+
+/* Does a device wait for its tick? */
+bool pci_work(const struct pci *bus);
+void pci_tick(struct pci *bus);
 
 /* Ports 0xcf8..0xcff; `port` and `size` as the guest used them. */
 uint32_t pci_io_read(struct pci *bus, uint16_t port, unsigned size);

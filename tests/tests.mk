@@ -12,7 +12,7 @@ HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/alu.c hv/core/
 HOST_OBJ   := $(PORTABLE_SRC:%.c=$(HOST_OUT)/%.o) $(HOST_CORE:%.c=$(HOST_OUT)/%.o)
 HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test_*.c))
 # Host-testable files outside the portable folders, linked into the tests that name them below.
-HOST_COMMON := $(HOST_OUT)/tests/host/plat.o $(HOST_OUT)/tests/host/fake_virt.o
+HOST_COMMON := $(HOST_OUT)/tests/host/plat.o $(HOST_OUT)/tests/host/fake_virt.o $(HOST_OUT)/tests/host/virtio_rig.o
 
 $(HOST_OUT)/%.o: %.c
 	@mkdir -p $(@D)

@@ -2,6 +2,7 @@
 #include "guest/layout.h"
 #include "hv/base/log.h"
 #include "hv/core/intr.h"
+#include "hv/core/virtdev.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
 
@@ -76,12 +77,21 @@ static void on_timer(void *ctx)
 	intr_kick(&vm->vcpus[0]);
 }
 
+static void on_msi(void *ctx, uint64_t address, uint32_t data)
+{
+	struct apic_msg msg;
+
+	if (!apic_msg_from_msi(address, data, &msg))
+		intr_route(ctx, &msg, APIC_NO_CPU);
+}
+
 static const struct pc_ops pc_ops = {
 	.gsi = on_gsi,
 	.intr = on_intr,
 	.power = on_power,
 	.console_tx = on_console_tx,
 	.timer = on_timer,
+	.msi = on_msi,
 };
 
 void devices_console_open(uint16_t port)
@@ -95,6 +105,15 @@ void devices_console_open(uint16_t port)
 			 "another with "
 			 "console=",
 			 port);
+}
+
+static void power_on(struct vm *vm, const struct pc_config *config)
+{
+	struct why why;
+
+	pc_init(&vm->pc, config, &pc_ops, vm, vm_now_ns(vm));
+	if (virtdev_plug(&vm->pc.pci, &why))
+		vm_fail(vm, "%s", why.text);
 }
 
 void devices_start(struct vm *vm)
@@ -111,7 +130,7 @@ void devices_start(struct vm *vm)
 	spin_lock(&vm->pc_lock);
 	ioapic_init(&vm->ioapic, 0);
 	if (!vm->pc_on)
-		pc_init(&vm->pc, &config, &pc_ops, vm, vm_now_ns(vm));
+		power_on(vm, &config);
 	else
 		pc_reset(&vm->pc, vm_now_ns(vm));
 	vm->pc_on = true;

@@ -8,6 +8,7 @@
 #include "hv/core/intr.h"
 #include "hv/core/memory.h"
 #include "hv/core/vcpu.h"
+#include "hv/core/virtdev.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
@@ -19,7 +20,7 @@
 
 static struct vm vm;
 static struct machine_config config;
-static const struct boot_file *guest, *initrd;
+static const struct boot_file *guest, *initrd, *disk;
 
 /* The CPUs of the machine meet here before and after each life. */
 static struct {
@@ -65,6 +66,10 @@ static int choose_files(struct why *why)
 	if (o->initrd[0] && !initrd)
 		return why_set(why, ERR_NOTFOUND, "initrd '%s' is not among the %u boot files",
 			       o->initrd, config.file_count);
+	disk = o->disk[0] ? find_file(o->disk) : NULL;
+	if (o->disk[0] && !disk)
+		return why_set(why, ERR_NOTFOUND, "disk image '%s' is not among the %u boot files",
+			       o->disk, config.file_count);
 	if (image_identify(guest->data, guest->size) == IMAGE_UNKNOWN)
 		return why_set(why, ERR_INVALID,
 			       "guest image '%s' (%zu bytes) is neither a Linux bzImage nor a "
@@ -125,6 +130,8 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	if (!vm.npt)
 		return ERR_NOMEM;
 	memory_attach(&vm);
+	if (disk)
+		virtdev_disk_image(disk->data, disk->size);
 	if (vm.features.apic_access_page && c->options->apic_hw == APIC_HW_AUTO)
 		err = vm.ops->npt_map_apic(vm.npt, LAYOUT_LAPIC);
 	if (err)
@@ -169,7 +176,7 @@ static void set_entry_state(struct vcpu *v, const struct load_result *r)
 	gpr[GPR_RBP] = r->ebp;
 }
 
-/* The files that go with the guest: the initrd named, or all but the guest itself. */
+/* The files that go with the guest: the initrd named, or all but the guest itself and its disk. */
 static unsigned companions(struct load_file *out)
 {
 	unsigned n = 0;
@@ -177,7 +184,7 @@ static unsigned companions(struct load_file *out)
 	for (unsigned i = 0; i < config.file_count && n < MAX_FILES; i++) {
 		const struct boot_file *f = &config.files[i];
 
-		if (initrd ? f == initrd : f != guest)
+		if (initrd ? f == initrd : f != guest && f != disk)
 			out[n++] = (struct load_file){f->data, f->size, f->args};
 	}
 	return n;

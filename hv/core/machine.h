@@ -11,7 +11,7 @@
 struct boot_file {
 	const char *name;
 	const char *args;
-	const uint8_t *data;
+	uint8_t *data; /* written to only where it is the guest's disk */
 	size_t size;
 };
 

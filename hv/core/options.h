@@ -14,6 +14,7 @@ struct options {
 	char log[160];    /* log_configure text */
 	char guest[64];   /* name of the boot file that is the guest; empty: the first */
 	char initrd[64];  /* name of the boot file that is its initrd; empty: the second */
+	char disk[64];    /* name of the boot file that is the guest's disk; empty: no disk */
 	char append[448]; /* guest command line; empty: what came with the boot file */
 	char test_panic[16];
 	char cluster[32];    /* its name */

@@ -62,7 +62,12 @@ static void bar_write(struct pci_device *dev, unsigned bar, uint32_t offset, uns
 	pci_set_intx(dev, value & 1);
 }
 
-static const struct pc_ops ops = {on_gsi, on_intr, on_power, on_tx, on_timer};
+static void on_msi(void *ctx, uint64_t address, uint32_t data)
+{
+	abort();
+}
+
+static const struct pc_ops ops = {on_gsi, on_intr, on_power, on_tx, on_timer, on_msi};
 static const struct pci_device_ops dev_ops = {.bar_read = bar_read, .bar_write = bar_write};
 
 /* The ports with something behind them, so that random bytes find them. */

@@ -66,7 +66,12 @@ static void host_timer(void *ctx)
 	((struct host *)ctx)->timers++;
 }
 
-static const struct pc_ops ops = {host_gsi, host_intr, host_power, host_tx, host_timer};
+static void host_msi(void *ctx, uint64_t address, uint32_t data)
+{
+	fail();
+}
+
+static const struct pc_ops ops = {host_gsi, host_intr, host_power, host_tx, host_timer, host_msi};
 
 static void init(void)
 {

@@ -89,7 +89,7 @@ class Store:
         os.makedirs(fresh)
         if pin.kind == "deb":
             with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as data:
-                tar(["--wildcards", pin.take], fresh, data.stdout)
+                tar(["--wildcards", *pin.take.split(",")], fresh, data.stdout)
         else:
             with open(archive, "rb") as data:
                 kind = "-J" if archive.endswith(".xz") else "-z"

@@ -17,6 +17,8 @@ def hypervisor_args(options, guest):
         words += ["trust-tsc", "lost-after=10000"]
     if options.mem:
         words.append(f"mem={options.mem}M")
+    if options.disk:
+        words.append("disk=disk")
     if guest.kind == "multiboot":
         words.append("debug-exit=on")
     return " ".join(words + [options.hv_append]).strip()
@@ -29,6 +31,8 @@ def settings(options, guest):
         lines += ["set kernel guest", f"set kernel-args {guest.append}"]
     if guest.initrd:
         lines.append("set initrd initrd")
+    if options.disk:
+        lines.append("set disk disk")
     return "\n".join(lines) + "\n"
 
 
@@ -47,6 +51,8 @@ def folder(options, guest, work):
         copy(guest.kernel, path, "guest")
     if guest.initrd:
         copy(guest.initrd, path, "initrd")
+    if options.disk:
+        copy(options.disk, path, "disk")
     if options.native:
         initrd = "initrd initrd || shell" if guest.initrd else ""
         write(path, "boot.ipxe", NATIVE.format(append=guest.append, initrd=initrd))
@@ -69,6 +75,8 @@ def loader_config(options, guest):
         lines.append(f"file guest {guest.append}".rstrip())
     if guest.initrd:
         lines.append("file initrd")
+    if options.disk:
+        lines.append("file disk")
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +90,7 @@ def disk(options, guest, work):
     mtool("mformat", "-i", path, "-F", "::")
     mtool("mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
     mtool("mcopy", "-i", path, os.path.join(source, "amalgam.efi"), "::/EFI/BOOT/BOOTX64.EFI")
-    for name in ("amalgam.cfg", "guest", "initrd"):
+    for name in ("amalgam.cfg", "guest", "initrd", "disk"):
         if os.path.exists(os.path.join(source, name)):
             mtool("mcopy", "-i", path, os.path.join(source, name), f"::/EFI/BOOT/{name}")
     return path

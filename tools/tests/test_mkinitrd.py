@@ -35,6 +35,19 @@ class Initrd(unittest.TestCase):
         self.assertEqual(found["dev/console"][:2], (0o020600, (5, 1)))
         self.assertEqual(found["bin/sh"], (0o120777, (0, 0), b"busybox"))
 
+    def test_modules(self):
+        modules = {
+            "a": b"\0depends=b,c\0license=GPL\0",
+            "b": b"ELF\0depends=c\0",
+            "c": b"\0depends=\0",
+        }
+        found = entries(gzip.decompress(mkinitrd.build(b"b", b"i", "6.1", modules)))
+        self.assertEqual(found["lib/modules/6.1/b.ko"], (0o100644, (0, 0), modules["b"]))
+        self.assertEqual(found["lib/modules/6.1/modules.dep"][2], b"a.ko: b.ko c.ko\nb.ko: c.ko\nc.ko:\n")
+        del modules["c"]
+        with self.assertRaisesRegex(SystemExit, "module b needs c"):
+            mkinitrd.build(b"b", b"i", "6.1", modules)
+
     def test_same_input_same_bytes(self):
         self.assertEqual(mkinitrd.build(b"a", b"b"), mkinitrd.build(b"a", b"b"))
 
