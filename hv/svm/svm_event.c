@@ -6,8 +6,14 @@
  * second NMI must come after it, so the IRET is stepped over: with RFLAGS.TF set in the VMCB it ends in a #DB,
  * which is intercepted, and the flags that it pops are the guest's own. All exceptions exit meanwhile: one
  * that the IRET raises itself ends the step too (an IRET unblocks NMIs even if it faults), and is injected
- * with the flags as they were. The same step leads over an instruction in the shadow of MOV SS. Nothing is
- * injected during a step, or the handler's frame would get our TF.
+ * with the flags as they were. The same step leads over an instruction in the shadow of MOV SS. No interrupt
+ * is injected during a step, or the handler's frame would get our TF.
+ *
+ * VMRUN has to take the guest's interrupt shadow from the VMCB (15.21.5). QEMU's does not, so an interrupt
+ * that ended the guest's stay between STI and HLT would come before the HLT, which then sleeps for ever. So a
+ * stay that began in a shadow and ended with RIP where it was is still in it, whatever the VMCB says, and if
+ * the window opened nevertheless, the step leads over the instruction. Only PUSHF or INT right behind such an
+ * STI would see our TF.
  */
 #include "hv/core/fault.h"
 #include "hv/svm/svm_vcpu.h"
@@ -20,6 +26,8 @@
 #define VECTORS_WITH_CODE                                                                     \
 	(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) | \
 	 BIT(VECTOR_PF) | BIT(VECTOR_AC))
+
+#define NOT_SHADOWED UINT64_MAX /* no RIP */
 
 #define EXCEPTIONS_WORD   (SVM_EXIT_EXCEPTION / 32)
 /* A machine check while the guest runs is the node's own, not the guest's. */
@@ -67,10 +75,35 @@ static void combine(struct svm_vcpu *x, uint64_t event)
 	x->event = event;
 }
 
+static void restore_tf(struct svm_vcpu *x)
+{
+	if (!x->step.tf)
+		x->vmcb->save.rflags &= ~RFLAGS_TF;
+}
+
+static void step_end(struct svm_vcpu *x)
+{
+	x->step.on = false;
+	x->vmcb->control.shadow &= ~SHADOW_ON;
+	x->vmcb->control.intercepts[EXCEPTIONS_WORD] = EXCEPTIONS_ALWAYS;
+	if (x->step.iret)
+		x->nmi = NMI_OPEN;
+}
+
+/* The instruction is done by the hypervisor, or faults: DR6 and TF become the guest's again. */
+static void step_undo(struct svm_vcpu *x)
+{
+	step_end(x);
+	restore_tf(x);
+	x->vmcb->save.dr6 = x->step.dr6;
+}
+
 void svm_inject(struct virt_vcpu *v, const struct virt_event *event)
 {
 	struct svm_vcpu *x = v->vendor;
 
+	if (UNLIKELY(x->step.on))
+		step_undo(x);
 	if (x->again) {
 		combine(x, event_of(x, event));
 		return;
@@ -117,12 +150,6 @@ static void step_begin(struct svm_vcpu *x, bool iret)
 	x->vmcb->control.intercepts[EXCEPTIONS_WORD] = UINT32_MAX;
 }
 
-static void restore_tf(struct svm_vcpu *x)
-{
-	if (!x->step.tf)
-		x->vmcb->save.rflags &= ~RFLAGS_TF;
-}
-
 /* The #DB at the step's end: the guest gets it if it asked for it, by its own TF or a breakpoint. */
 static void step_done(struct svm_vcpu *x)
 {
@@ -130,6 +157,7 @@ static void step_done(struct svm_vcpu *x)
 	struct vmcb_save *s = &x->vmcb->save;
 	uint64_t met = s->dr6 & (DR6_BREAKPOINTS | (x->step.tf ? DR6_STEP : 0));
 
+	step_end(x);
 	if (!x->step.iret)
 		restore_tf(x);
 	s->dr6 = x->step.dr6 | met;
@@ -144,8 +172,6 @@ static void step_faulted(struct svm_vcpu *x, uint8_t vector)
 	struct virt_event event = {EVENT_EXCEPTION, vector, VECTORS_WITH_CODE >> vector & 1,
 				   (uint32_t)c->exit_info1};
 
-	restore_tf(x);
-	x->vmcb->save.dr6 = x->step.dr6;
 	if (vector == VECTOR_PF)
 		x->virt->cr2 = c->exit_info2;
 	svm_inject(x->virt, &event);
@@ -154,21 +180,34 @@ static void step_faulted(struct svm_vcpu *x, uint8_t vector)
 void svm_event_iret(struct svm_vcpu *x)
 {
 	svm_intercept(x, SVM_EXIT_IRET, false);
-	step_begin(x, true);
+	if (x->step.on)
+		x->step.iret = true;
+	else
+		step_begin(x, true);
 }
 
 bool svm_event_exception(struct svm_vcpu *x, uint8_t vector)
 {
 	if (!x->step.on || vector == VECTOR_MC)
 		return false;
-	x->step.on = false;
-	x->vmcb->control.intercepts[EXCEPTIONS_WORD] = EXCEPTIONS_ALWAYS;
-	x->nmi = NMI_OPEN;
 	if (vector == VECTOR_DB)
 		step_done(x);
 	else
 		step_faulted(x, vector);
 	return true;
+}
+
+/* APM vol. 2, 13.1.4: an instruction that was carried out here and is no branch. */
+COLD void svm_event_skipped(struct svm_vcpu *x)
+{
+	static const struct virt_event db = {.kind = EVENT_EXCEPTION, .vector = VECTOR_DB};
+
+	if (x->step.on)
+		step_undo(x);
+	if (!(x->vmcb->save.rflags & RFLAGS_TF) || x->todo & TODO_EVENT)
+		return;
+	x->vmcb->save.dr6 |= DR6_STEP;
+	svm_inject(x->virt, &db);
 }
 
 static bool in_shadow(const struct svm_vcpu *x)
@@ -197,6 +236,8 @@ void svm_event_load(struct svm_vcpu *x)
 	x->come_back = false;
 	if (UNLIKELY(x->nmi_window))
 		watch_for_nmi(x);
+	x->shadowed_rip =
+		in_shadow(x) && !(x->todo & TODO_EVENT) ? x->vmcb->save.rip : NOT_SHADOWED;
 	/* A virtual interrupt of the highest priority, only to see it exit before it is taken. */
 	c->vintr = VINTR_MASKING;
 	if (x->irq_window && !x->step.on)
@@ -204,6 +245,20 @@ void svm_event_load(struct svm_vcpu *x)
 	c->event_inject = x->todo & TODO_EVENT ? x->event : 0;
 	x->todo = 0;
 	x->again = false;
+}
+
+void svm_event_left(struct svm_vcpu *x)
+{
+	if (UNLIKELY(x->vmcb->save.rip == x->shadowed_rip))
+		x->vmcb->control.shadow |= SHADOW_ON;
+}
+
+bool svm_event_irq_window(struct svm_vcpu *x)
+{
+	if (LIKELY(!in_shadow(x)))
+		return true;
+	step_begin(x, false);
+	return false;
 }
 
 bool svm_irq_ready(struct virt_vcpu *v)

@@ -50,7 +50,9 @@ static void decode_exception(struct svm_vcpu *x, struct vm_exit *out)
 	uint8_t vector = (uint8_t)(out->reason - SVM_EXIT_EXCEPTION);
 
 	if (svm_event_exception(x, vector)) {
-		out->kind = x->nmi_window ? VM_EXIT_NMI_WINDOW : VM_EXIT_NONE;
+		out->kind = x->nmi_window   ? VM_EXIT_NMI_WINDOW
+			    : x->irq_window ? VM_EXIT_IRQ_WINDOW
+					    : VM_EXIT_NONE;
 		return;
 	}
 	out->kind = VM_EXIT_UNKNOWN;
@@ -59,6 +61,12 @@ static void decode_exception(struct svm_vcpu *x, struct vm_exit *out)
 			  ? "the CPU reported a machine check while the guest ran (vector %u)"
 			  : "exception %u, which was not asked for, left the guest",
 		  vector);
+}
+
+static void decode_irq_window(struct svm_vcpu *x, struct vm_exit *out)
+{
+	if (!svm_event_irq_window(x))
+		out->kind = VM_EXIT_NONE;
 }
 
 static void decode_iret(struct svm_vcpu *x, struct vm_exit *out)
@@ -137,7 +145,7 @@ static const struct exit_entry exits[SVM_INTERCEPTS] = {
 	[SVM_EXIT_NMI]         = { "NMI", VM_EXIT_NONE, ON, NULL },
 	[SVM_EXIT_SMI]         = { "SMI", VM_EXIT_UNKNOWN, 0, decode_unknown },
 	[SVM_EXIT_INIT]        = { "INIT", VM_EXIT_INIT, ON, NULL },
-	[SVM_EXIT_VINTR]       = { "interrupt window", VM_EXIT_IRQ_WINDOW, ON, NULL },
+	[SVM_EXIT_VINTR]       = { "interrupt window", VM_EXIT_IRQ_WINDOW, ON, decode_irq_window },
 	[SVM_EXIT_CR0_SEL]     = { "write of CR0", VM_EXIT_EMULATE, ON, NULL },
 	[SVM_EXIT_RDPMC]       = { "RDPMC", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_CPUID]       = { "CPUID", VM_EXIT_CPUID, ON | LEN, NULL },
@@ -214,6 +222,7 @@ void svm_exit_decode(struct svm_vcpu *x, struct vm_exit *out)
 		return;
 	}
 	out->kind = e->kind;
+	svm_event_left(x);
 	if (UNLIKELY(c->exit_int_info & EVENT_VALID))
 		svm_event_keep(x, c->exit_int_info);
 	if (e->flags & LEN && svm_caps.next_rip)

@@ -173,18 +173,6 @@ bool svm_in_64bit_code(const struct svm_vcpu *x)
 	return (x->vmcb->save.efer & EFER_LMA) && (x->vmcb->save.cs.attr & ATTR_L);
 }
 
-/* The instruction is done and is no branch, so a single step is due after it. APM vol. 2, 13.1.4 */
-COLD static void single_step(struct virt_vcpu *v)
-{
-	static const struct virt_event step = {.kind = EVENT_EXCEPTION, .vector = VECTOR_DB};
-	struct svm_vcpu *x = v->vendor;
-
-	if (x->step.on || x->todo & TODO_EVENT)
-		return;
-	x->vmcb->save.dr6 |= DR6_STEP;
-	svm_inject(v, &step);
-}
-
 void svm_skip(struct virt_vcpu *v, unsigned insn_len)
 {
 	struct svm_vcpu *x = v->vendor;
@@ -194,7 +182,7 @@ void svm_skip(struct virt_vcpu *v, unsigned insn_len)
 	x->vmcb->save.rip = svm_in_64bit_code(x) ? rip : (uint32_t)rip;
 	x->vmcb->control.shadow &= ~SHADOW_ON;
 	if (UNLIKELY(x->vmcb->save.rflags & RFLAGS_TF))
-		single_step(v);
+		svm_event_skipped(x);
 }
 
 void svm_tlb_flush(struct virt_vcpu *v)

@@ -41,6 +41,7 @@ struct svm_vcpu {
 	bool come_back; /* the coming stay is to end as soon as the event is delivered */
 	enum svm_nmi_state nmi;
 	struct svm_step step;
+	uint64_t shadowed_rip; /* where the last stay began, if in an interrupt shadow */
 };
 
 /* svm_cpu.c: valid once preflight has found everything. */
@@ -106,8 +107,14 @@ void svm_event_keep(struct svm_vcpu *x, uint64_t info);
 void svm_event_load(struct svm_vcpu *x);
 /* The guest is about to return from an NMI. */
 void svm_event_iret(struct svm_vcpu *x);
-/* An exception exited; true when that ends an NMI's blocking. */
+/* An exception exited; true when that ends a step. */
 bool svm_event_exception(struct svm_vcpu *x, uint8_t vector);
+/* First after each stay: is the guest still in the interrupt shadow in which it was entered? */
+void svm_event_left(struct svm_vcpu *x);
+/* The window for interrupts exited; false when it did so too early and the guest has to go on. */
+bool svm_event_irq_window(struct svm_vcpu *x);
+/* With RFLAGS.TF set, the hypervisor has carried out an instruction: its single step is due. */
+void svm_event_skipped(struct svm_vcpu *x);
 
 /* npt.c */
 struct npt *npt_create(struct why *why);

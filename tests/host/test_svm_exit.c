@@ -41,13 +41,14 @@ static int setup(void **state)
 	return 0;
 }
 
-/* The guest is entered, and leaves with this. */
+/* The guest is entered, and leaves with this. Like QEMU's, this CPU forgets the interrupt shadow. */
 static struct vm_exit leave(uint64_t code, uint64_t info1, uint64_t info2)
 {
 	struct vm_exit out;
 
 	memset(&out, 0x5a, sizeof(out));
 	svm_event_load(&x);
+	c->shadow = 0;
 	c->exit_code = code;
 	c->exit_info1 = info1;
 	c->exit_info2 = info2;
@@ -378,6 +379,55 @@ static void nmi_window_without_iret(void **state)
 	assert_true(svm_nmi_ready(&v));
 }
 
+/* A stay that begins in STI's shadow and ends on the same instruction is still in the shadow. */
+static void cpu_that_forgets_the_shadow(void **state)
+{
+	c->shadow = SHADOW_ON;
+	svm_irq_window(&v, true);
+	assert_int_equal(leave(SVM_EXIT_INTR, 0, 0).kind, VM_EXIT_INTERRUPT);
+	assert_false(svm_irq_ready(&v));
+	assert_int_equal(leave(SVM_EXIT_VINTR, 0, 0).kind, VM_EXIT_NONE);
+	assert_true(s->rflags & RFLAGS_TF);
+	assert_false(svm_irq_ready(&v));
+	/* The instruction is done by the CPU, ... */
+	s->dr6 |= DR6_STEP;
+	assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_DB, 0, 0).kind, VM_EXIT_IRQ_WINDOW);
+	assert_false(c->vintr & VINTR_IRQ);
+	assert_false(s->rflags & RFLAGS_TF);
+	assert_int_equal(s->dr6, DR6_RESET);
+	assert_true(svm_irq_ready(&v));
+}
+
+/* ... or by the hypervisor. */
+static void step_over_what_exits(void **state)
+{
+	c->shadow = SHADOW_ON;
+	svm_irq_window(&v, true);
+	leave(SVM_EXIT_VINTR, 0, 0);
+	leave(SVM_EXIT_HLT, 0, 0);
+	svm_skip(&v, 1);
+	assert_false(s->rflags & RFLAGS_TF);
+	assert_int_equal(c->intercepts[2], BIT(VECTOR_MC));
+	assert_false(x.todo);
+	assert_true(svm_irq_ready(&v));
+	/* Or it faults there. */
+	c->shadow = SHADOW_ON;
+	leave(SVM_EXIT_VINTR, 0, 0);
+	svm_inject(&v, &gp);
+	assert_false(s->rflags & RFLAGS_TF);
+	assert_true(loaded() == (0x18ull << 32 | EVENT_VALID | EVENT_HAS_CODE | 0x300 | VECTOR_GP));
+}
+
+/* A jump to itself leaves RIP where it was; the step tells it from an instruction not yet done. */
+static void jump_to_itself_in_the_shadow(void **state)
+{
+	c->shadow = SHADOW_ON;
+	svm_irq_window(&v, true);
+	leave(SVM_EXIT_VINTR, 0, 0);
+	assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_DB, 0, 0).kind, VM_EXIT_IRQ_WINDOW);
+	assert_true(svm_irq_ready(&v));
+}
+
 #define T(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -400,6 +450,9 @@ int main(void)
 		T(step_of_the_guest_itself),
 		T(iret_that_faults),
 		T(nmi_window_without_iret),
+		T(cpu_that_forgets_the_shadow),
+		T(step_over_what_exits),
+		T(jump_to_itself_in_the_shadow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
