@@ -147,12 +147,17 @@ void virtio_set_status(struct virtio *v, uint8_t status)
 		start(v);
 }
 
+struct virtq *virtio_selected(struct virtio *v)
+{
+	return v->queue_select < v->kind->queues ? &v->queue[v->queue_select] : NULL;
+}
+
 void virtio_enable_queue(struct virtio *v)
 {
-	struct virtq *q = &v->queue[v->queue_select];
+	struct virtq *q = virtio_selected(v);
 	struct why why;
 
-	if (v->queue_select >= v->kind->queues || q->enabled)
+	if (!q || q->enabled)
 		return;
 	if (!(v->status & STATUS_FEATURES_OK)) {
 		virtio_fail(v, "queue %u was enabled before FEATURES_OK", v->queue_select);

@@ -90,6 +90,7 @@ void virtio_fail(struct virtio *v, const char *fmt, ...) PRINTF(2, 3);
 void virtio_reset(struct virtio *v);
 void virtio_set_status(struct virtio *v, uint8_t status);
 void virtio_accept(struct virtio *v, uint32_t bits);
+struct virtq *virtio_selected(struct virtio *v); /* NULL: there is no such queue */
 void virtio_enable_queue(struct virtio *v);
 void virtio_notify(struct virtio *v, unsigned queue);
 uint8_t virtio_take_isr(struct virtio *v);

@@ -109,9 +109,9 @@ static void set_address(struct virtq *q, uint32_t offset, unsigned size, uint64_
 /* A queue that runs stays as it is. */
 static void queue_write(struct virtio *v, uint32_t offset, unsigned size, uint64_t value)
 {
-	struct virtq *q = &v->queue[v->queue_select];
+	struct virtq *q = virtio_selected(v);
 
-	if (v->queue_select >= v->kind->queues || q->enabled)
+	if (!q || q->enabled)
 		return;
 	switch (offset) {
 	case offsetof(struct common, queue_size):

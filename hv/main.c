@@ -7,6 +7,7 @@
 #include "hv/core/devices.h"
 #include "hv/core/machine.h"
 #include "hv/core/preflight.h"
+#include "hv/core/virtdev.h"
 #include "hv/core/wire.h"
 #include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
@@ -156,6 +157,7 @@ static void make_machine(const struct handoff *handoff, const struct virt_ops *o
 	if (machine_create(&config, pcpu_count(), &why))
 		node_stop(why.text);
 	devices_console_open(serial_port_by_name(options.console));
+	virtdev_console_open(serial_port_by_name(options.vconsole));
 }
 
 static void node_end(void)

@@ -246,16 +246,18 @@ static void poll_console(struct vm *vm, uint64_t now)
 
 uint64_t devices_tick(struct vm *vm)
 {
-	uint64_t now = vm_now_ns(vm), next;
+	uint64_t now = vm_now_ns(vm), next, poll;
 
 	if (!atomic_exchange(&vm->pc_timer_moved, false) && now < vm->pc_next)
 		return vm->pc_next;
 	spin_lock(&vm->pc_lock);
 	poll_console(vm, now);
+	poll = virtdev_poll(&vm->pc, now);
 	if (now >= pc_next_event(&vm->pc))
 		pc_tick(&vm->pc, now);
 	next = pc_next_event(&vm->pc);
 	spin_unlock(&vm->pc_lock);
+	next = MIN(next, poll);
 	if (console.open)
 		next = MIN(next, console.next_poll);
 	vm->pc_next = next;

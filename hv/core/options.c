@@ -13,6 +13,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 	const struct opt table[] = {
 		{"serial",      OPT_TEXT,   o->serial,       0, sizeof(o->serial),     NULL, "off, com1 to com4, or a port as 0x3f8"},
 		{"console",     OPT_TEXT,   o->console,      0, sizeof(o->console),    NULL, "off, com1 to com4, or a port as 0x2f8"},
+		{"vconsole",    OPT_TEXT,   o->vconsole,     0, sizeof(o->vconsole),   NULL, "off, com1 to com4, or a port as 0x2f8"},
 		{"log",         OPT_TEXT,   o->log,          0, sizeof(o->log),        NULL, "levels such as debug or apic=debug,dev=warn"},
 		{"guest",       OPT_TEXT,   o->guest,        0, sizeof(o->guest),      NULL, "the name of a boot file, at most 63 bytes"},
 		{"initrd",      OPT_TEXT,   o->initrd,       0, sizeof(o->initrd),     NULL, "the name of a boot file, at most 63 bytes"},
@@ -40,6 +41,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 	memset(o, 0, sizeof(*o));
 	str_copy(o->serial, "com1", sizeof(o->serial));
 	str_copy(o->console, "com1", sizeof(o->console));
+	str_copy(o->vconsole, "off", sizeof(o->vconsole));
 	str_copy(o->cluster, "amalgam", sizeof(o->cluster));
 	o->nodes = 1;
 	o->mtu = 1500;

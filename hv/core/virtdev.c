@@ -1,12 +1,29 @@
 #include "hv/core/virtdev.h"
 #include "guest/layout.h"
 #include "guest/ramdisk.h"
+#include "guest/virtio_console.h"
 #include "hv/base/log.h"
+#include "hv/base/string.h"
+#include "hv/x86/serial.h"
+
+/* The serial port is asked and filled this often; its FIFOs hold 16 bytes, 1.4 ms at this speed. */
+#define CONSOLE_POLL_NS (1 * NS_PER_MS)
+#define CONSOLE_BAUD    115200
+#define CONSOLE_QUEUE   64
 
 static struct {
 	struct virtio_blk blk;
 	bool present;
 } disk;
+
+static struct {
+	struct virtio_console dev;
+	struct serial port;
+	bool present;
+	uint8_t typed[CONSOLE_QUEUE]; /* not yet taken by the guest */
+	size_t typed_count;
+	uint64_t next_poll;
+} console;
 
 void virtdev_disk_image(void *image, uint64_t bytes)
 {
@@ -19,7 +36,63 @@ void virtdev_disk_image(void *image, uint64_t bytes)
 		 (unsigned long long)(bytes >> 10));
 }
 
+/* What the FIFO has no room for waits in the guest until the next poll. */
+static size_t console_tx(void *ctx, const uint8_t *bytes, size_t count)
+{
+	size_t sent = 0;
+
+	while (sent < count && serial_try_tx(&console.port, bytes[sent]))
+		sent++;
+	return sent;
+}
+
+void virtdev_console_open(uint16_t port)
+{
+	if (!port)
+		return;
+	console.present = serial_init(&console.port, port, CONSOLE_BAUD);
+	if (console.present)
+		virtio_console_init(&console.dev, console_tx, NULL);
+	else
+		log_warn(LOG_DEV,
+			 "no serial port answers at %#x, so the guest gets no virtio console; name "
+			 "another with vconsole=",
+			 port);
+}
+
 int virtdev_plug(struct pci *bus, struct why *why)
 {
-	return disk.present ? pci_add(bus, &disk.blk.virtio.pci, LAYOUT_DISK_SLOT, why) : 0;
+	int err = 0;
+
+	if (disk.present)
+		err = pci_add(bus, &disk.blk.virtio.pci, LAYOUT_DISK_SLOT, why);
+	if (console.present && !err)
+		err = pci_add(bus, &console.dev.virtio.pci, LAYOUT_CONSOLE_SLOT, why);
+	return err;
+}
+
+static void console_poll(void)
+{
+	size_t taken = 0;
+	int byte;
+
+	virtio_console_resume(&console.dev);
+	while (console.typed_count < CONSOLE_QUEUE && (byte = serial_rx(&console.port)) >= 0)
+		console.typed[console.typed_count++] = (uint8_t)byte;
+	if (console.typed_count)
+		taken = virtio_console_rx(&console.dev, console.typed, console.typed_count);
+	console.typed_count -= taken;
+	memmove(console.typed, console.typed + taken, console.typed_count);
+}
+
+uint64_t virtdev_poll(struct pc *pc, uint64_t now)
+{
+	if (!console.present)
+		return UINT64_MAX;
+	if (now >= console.next_poll) {
+		console.next_poll = now + CONSOLE_POLL_NS;
+		console_poll();
+		pc_pci_sync(pc, now);
+	}
+	return console.next_poll;
 }

@@ -5,12 +5,18 @@
 #ifndef HV_CORE_VIRTDEV_H
 #define HV_CORE_VIRTDEV_H
 
-#include "guest/pci.h"
+#include "guest/pc.h"
 
 /* The guest gets a disk whose content is this image, in place. The image must last. */
 void virtdev_disk_image(void *image, uint64_t bytes);
 
+/* The guest gets a virtio console on this serial port of the host's; 0: none. */
+void virtdev_console_open(uint16_t port);
+
 /* Puts what was set up on the bus. */
 int virtdev_plug(struct pci *bus, struct why *why) MUST_CHECK;
+
+/* Moves what waits; returns when to come again, ns as `now`. */
+uint64_t virtdev_poll(struct pc *pc, uint64_t now);
 
 #endif

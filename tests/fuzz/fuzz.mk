@@ -22,6 +22,9 @@ $(FUZZ_LIB): $(FUZZ_OBJ)
 $(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OUT)/tests/host/plat.o $(FUZZ_LIB)
 	$(CLANG) -fsanitize=fuzzer,address,undefined $(filter %.o,$^) $(FUZZ_LIB) -lpthread -o $@
 
+# The driver's side of a virtio device.
+$(FUZZ_OUT)/fuzz_virtio: $(FUZZ_OUT)/tests/host/virtio_rig.o
+
 fuzzers: $(FUZZ_NAMES:%=$(FUZZ_OUT)/fuzz_%) ## build every fuzzer (run one by hand: build/fuzz/fuzz_NAME DIR)
 
 check-fuzz: $(FUZZ_NAMES:%=check-fuzz-%) ## every fuzzer for FUZZ_RUNS inputs from its seeds

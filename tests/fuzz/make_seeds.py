@@ -49,7 +49,51 @@ def port_program(*steps):
     return b"".join(bytes(step) for step in steps)
 
 
+def driver_program(device, *steps):
+    """Each step: up to eight bytes, as in fuzz_virtio.c."""
+    return bytes([device]) + b"".join(bytes(step) + bytes(8 - len(step)) for step in steps)
+
+
+def driver_desc(index, flags, following, length, gpa, what=0):
+    return (what, index, flags, following, length & 255, length >> 8, gpa >> 5 & 255, gpa >> 13)
+
+
+def wire_program(*steps):
+    """Each step: what, then its bytes, as in fuzz_aoe.c."""
+    return b"".join(struct.pack("<BH", what, len(data)) + data for what, data in steps)
+
+
+# An AoE frame whose header the fuzzer fills in: configuration, identification, an ATA answer.
+AOE_CONFIG = bytes(24) + struct.pack(">HHBBH", 16, 1, 2, 0x10, 0) + bytes(28)
+AOE_ID = bytes(36 + 120) + struct.pack("<I", 1000) + bytes(42) + struct.pack("<H", 0x1400) + bytes(32) \
+    + struct.pack("<Q", 1000) + bytes(304)
+AOE_FOUND = ((5, AOE_CONFIG), (5, AOE_ID))
+
+
+# Device to read: flag 1 chains, flag 2 is for the device to write, 4 an indirect table.
 SEEDS = {
+    "aoe": {
+        "read": wire_program(*AOE_FOUND, (0, bytes([0, 0, 3, 1])), (5, bytes(36 + 1024))),
+        "write": wire_program(*AOE_FOUND, (0, bytes([1, 1, 3, 1])), (2, b""), (5, bytes(60))),
+        "flush": wire_program(*AOE_FOUND, (0, bytes([2, 2])), (5, bytes(60)), (4, bytes(9))),
+        "lost": wire_program(*AOE_FOUND, (0, bytes([0, 0, 9, 30])), *[(2, b"")] * 20, (5, AOE_CONFIG)),
+        "refused": wire_program(*AOE_FOUND, (0, bytes([0, 0, 9, 30])), (5, bytes(14) + b"\4" + bytes(45))),
+    },
+    "virtio": {
+        "blk": driver_program(0, driver_desc(0, 1, 1, 16, 0x20000), driver_desc(1, 3, 2, 1024, 0x30000),
+                              driver_desc(2, 2, 0, 1, 0x40000), (4, 0), (6,), (8, 0, 1), (14,)),
+        "blk-write": driver_program(0xC0, (13, 0, 0, 1, 1), driver_desc(0, 1, 1, 16, 0x10000),
+                                    driver_desc(1, 1, 2, 512, 0x30000), driver_desc(2, 2, 0, 1, 0x40000),
+                                    (4, 0), (6,), (8, 0, 1), (14,)),
+        "net": driver_program(1, driver_desc(0, 0, 0, 72, 0x20000, 128), (132, 0), (134,),
+                              driver_desc(0, 2, 0, 1530, 0x20000), (4, 0), (8, 0, 0, 60), (8, 0, 1, 0)),
+        "console": driver_program(2, driver_desc(0, 0, 0, 600, 0x20000, 128), (132, 0), (134,), (8, 0, 255, 1),
+                                  driver_desc(0, 2, 0, 64, 0x20000), (4, 0), (8, 0, 0, 60)),
+        "indirect": driver_program(0x40, driver_desc(0, 4, 0x40, 48, 0), driver_desc(0, 1, 1, 16, 0x20000, 3),
+                                   driver_desc(1, 3, 2, 512, 0x30000, 3), driver_desc(2, 2, 0, 1, 0x40000, 3),
+                                   (4, 0), (6,), (8, 0, 1)),
+        "registers": driver_program(0, (10, 20, 0), (15, 3, 1), (10, 22, 1), (11, 0x10, 0, 0, 1, 0xD0), (12, 0, 0, 0, 99)),
+    },
     "bzimage": {"plain": bzimage(), "relocatable": bzimage(0x20F, 1), "old": bzimage(0x209)},
     "multiboot": {"elf": multiboot_elf(), "elf2": multiboot_elf(2), "flat": multiboot_flat()},
     "pc": {

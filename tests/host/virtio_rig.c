@@ -201,8 +201,6 @@ void rig_notify(struct rig *rig, unsigned queue)
 
 void rig_start(struct rig *rig, uint64_t features, uint16_t size)
 {
-	unsigned queues = (unsigned)rig_common(rig, 18, 2);
-
 	rig_common_set(rig, 20, 1, 0);
 	rig_common_set(rig, 20, 1, 1 | 2);
 	for (unsigned half = 0; half < 2; half++) {
@@ -210,7 +208,7 @@ void rig_start(struct rig *rig, uint64_t features, uint16_t size)
 		rig_common_set(rig, 12, 4, (uint32_t)(features >> 32 * half));
 	}
 	rig_common_set(rig, 20, 1, 1 | 2 | 8);
-	for (unsigned i = 0; i < queues; i++) {
+	for (unsigned i = 0; i < rig->dev->kind->queues; i++) {
 		rig_queue_init(&rig->queue[i], 0x1000 + 0x4000 * i, size);
 		memset(host_ram() + 0x1000 + 0x4000 * i, 0, 0x4000);
 		rig_common_set(rig, 22, 2, i);
