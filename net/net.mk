@@ -13,9 +13,9 @@ $(BUILD)/host/test_nic: $(BUILD)/host/tests/host/fake_nic.o
 $(BUILD)/fuzz/fuzz_nic: $(BUILD)/fuzz/tests/host/fake_nic.o
 
 # Every table of docs/wire.md against the structures.
-$(NET_OUT)/wiredoc.c: docs/wire.md tools/wiredoc
+$(NET_OUT)/wiredoc.c: docs/wire.md net/transport/frame.h tools/wiredoc
 	@mkdir -p $(@D)
-	tools/wiredoc $< > $@
+	tools/wiredoc docs/wire.md net/transport/frame.h > $@
 $(NET_OUT)/wiredoc.o: $(NET_OUT)/wiredoc.c net/transport/frame.h
 	$(CC) $(NET_CFLAGS) -c $< -o $@
 

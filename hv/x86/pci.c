@@ -40,12 +40,17 @@ void pci_write(const struct pci_dev *d, unsigned offset, unsigned size, uint32_t
 		outl(port, value);
 }
 
+static bool present(const struct pci_dev *d)
+{
+	return pci_read(d, REG_ID, 2) != 0xffff;
+}
+
 static bool step(struct pci_dev *d)
 {
 	unsigned at = (unsigned)d->bus << 8 | (unsigned)d->dev << 3 | d->fn;
 
-	/* Functions 1 to 7 are there only if function 0 says so. */
-	if (d->fn == 0 && !(pci_read(d, REG_HEADER, 1) & 0x80))
+	/* Functions 1 to 7 are there only if function 0 is and says so. */
+	if (d->fn == 0 && (!present(d) || !(pci_read(d, REG_HEADER, 1) & 0x80)))
 		at |= 7;
 	if (++at > 0xffff)
 		return false;
@@ -60,7 +65,7 @@ bool pci_next(struct pci_dev *d, bool *first)
 {
 	while (*first || step(d)) {
 		*first = false;
-		if ((pci_read(d, REG_ID, 4) & 0xffff) != 0xffff)
+		if (present(d))
 			return true;
 	}
 	return false;

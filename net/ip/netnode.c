@@ -4,12 +4,14 @@
 #include "hv/base/string.h"
 
 #define TX_BATCH 64
+#define SAY_NS   (10 * NS_PER_S) /* between two lines that tell a person what we wait for */
 
 static struct {
 	struct nic nic;
 	struct station station;
 	struct netnode_config config;
 	struct xport_peer *peers;
+	uint64_t say_at;
 } node;
 
 size_t netnode_memory(unsigned nodes, uint16_t mtu)
@@ -130,6 +132,7 @@ int netnode_start(const struct nic_hw *hw, const struct netnode_config *config, 
 		 node.nic.mac[0], node.nic.mac[1], node.nic.mac[2], node.nic.mac[3],
 		 node.nic.mac[4], node.nic.mac[5], node.nic.mtu);
 	node.config = *config;
+	node.say_at = now + SAY_NS;
 	ip->wire = on_wire;
 	ip->wire_type = WIRE_ETHERTYPE;
 	ip->status = status;
@@ -138,10 +141,22 @@ int netnode_start(const struct nic_hw *hw, const struct netnode_config *config, 
 	return netip_start(&node.nic, ip, now, why);
 }
 
+static void say_waiting(uint64_t now)
+{
+	const struct cluster *c = &node.station.cluster;
+
+	if (c->up || c->state == CLUSTER_STOPPED || now < node.say_at)
+		return;
+	node.say_at = now + SAY_NS;
+	log_info(LOG_CLUSTER, "cluster '%s' waits: %u of %u nodes are here", c->config.name,
+		 cluster_found(c), c->config.nodes);
+}
+
 bool netnode_poll(uint64_t now)
 {
 	bool moved = netip_poll(now);
 
+	say_waiting(now);
 	moved |= transmit(now);
 	events(now); /* a timer of the formation's may have had something to say */
 	return moved;

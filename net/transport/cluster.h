@@ -141,6 +141,9 @@ void cluster_alive(struct cluster *c, uint64_t now, unsigned node);
  */
 bool cluster_time(const struct cluster *c, uint64_t now, uint64_t *head_now, uint64_t *error);
 
+/* While the cluster forms: nodes that are here and fit, this one included. */
+unsigned cluster_found(const struct cluster *c);
+
 /* One line of text per member, the same on every node: number, MAC, CPUs, RAM, who is head. */
 void cluster_describe(const struct cluster *c, unsigned node, char *buf, size_t size);
 

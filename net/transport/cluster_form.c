@@ -149,6 +149,17 @@ static bool viable(const struct cluster *c, const struct cluster_candidate *n)
 	       cluster_fits(c, n, detail) == CLUSTER_FITS;
 }
 
+unsigned cluster_found(const struct cluster *c)
+{
+	char detail[WIRE_TEXT];
+	unsigned found = 1;
+
+	for (unsigned i = 0; i < CLUSTER_CANDIDATES; i++)
+		found += c->candidates[i].used &&
+			 cluster_fits(c, &c->candidates[i], detail) == CLUSTER_FITS;
+	return found;
+}
+
 void cluster_hello_in(struct cluster *c, uint64_t now, const struct wire_head *head,
 		      const uint8_t mac[WIRE_MAC])
 {

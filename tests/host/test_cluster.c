@@ -466,6 +466,18 @@ static void equal_macs_are_told_on_both_sides(void **state)
 	}
 }
 
+static void who_is_missing_can_be_told(void **state)
+{
+	lab_reset(3);
+	lab_node(4);
+	lab_node(4);
+	lab_node(4);
+	lab_node(3);
+	lab_run(now + 2 * NS_PER_S);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(cluster_found(&nodes[i].c), 3);
+}
+
 static void a_cluster_of_one_runs_at_once(void **state)
 {
 	lab_reset(1);
@@ -554,6 +566,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(misfits_are_told_why),
 		cmocka_unit_test(one_too_many_is_told),
 		cmocka_unit_test(equal_macs_are_told_on_both_sides),
+		cmocka_unit_test(who_is_missing_can_be_told),
 		cmocka_unit_test(clock_bound_holds),
 		cmocka_unit_test(clock_rejects_nonsense),
 		cmocka_unit_test(a_clock_that_jumps_is_noticed),

@@ -122,7 +122,7 @@ static void bare_stream(void)
 
 	for (unsigned i = 0; i < count; i++) {
 		while (credit == 0) {
-			if (bare_recv(packet_now(), NS_PER_S) == 0)
+			if (bare_recv(packet_now(), GIVE_UP) == 0)
 				return;
 			credit += 4;
 		}

@@ -194,8 +194,15 @@ class Lab:
             terminal.show(raw)
         for typed in self.script.feed(stream, text):
             stream.send(typed.encode())
+        while self.script.doomed:
+            self.cut_power(self.nodes[self.script.doomed.pop()])
         if stream.kind == "log" and HALTED.search("\n".join([*stream.last[-3:], stream.line])):
             self.nodes[int(stream.node[4:])].end("the hypervisor halted the node")
+
+    def cut_power(self, node):
+        node.process.kill()
+        node.process.wait()
+        node.end("its power was cut")
 
     def console(self):
         """The console the person sees: that of the first node on which the guest has spoken."""

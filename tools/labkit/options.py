@@ -52,6 +52,13 @@ def send_step(text):
     return Step(regex(parts[0].replace(r"\=", "=")), unescape(parts[1]))
 
 
+def kill_step(text):
+    step = send_step(text)
+    if not step.text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}', expected REGEX=NODE, NODE a number")
+    return step
+
+
 def number(low, high):
     def convert(text):
         if not text.isdigit() or not low <= int(text) <= high:
@@ -124,6 +131,8 @@ def talk_options(parser):
                        metavar="REGEX", help="wait for it on the nodes' hypervisor logs")  # fmt: skip
     group.add_argument("--fail", action="append", type=regex, default=[], metavar="REGEX",
                        help="give up when it shows up on console or log")  # fmt: skip
+    group.add_argument("--kill", action="append", type=kill_step, default=[], metavar="REGEX=NODE",
+                       help="cut that node's power when a hypervisor log shows REGEX")  # fmt: skip
     group.add_argument("--timeout", type=number(1, 1 << 20), metavar="SECONDS",
                        help="default 600, none with --interactive")  # fmt: skip
     group.add_argument("--interactive", action="store_true",
@@ -164,6 +173,8 @@ def settle(options):
     """Fills in what depends on other options and refuses what can't go together."""
     if options.emu == "auto":
         options.emu = "kvm" if kvm_nests() else ("qemu" if options.native else "bochs")
+    if any(int(step.text) >= options.nodes for step in options.kill):
+        raise UsageError(f"--kill names a node beyond the last, {options.nodes - 1}.")
     if options.emu == "bochs" and options.gdb:
         raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
     if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):

@@ -49,23 +49,30 @@ class Script:
             "log": Track("the hypervisor's log", options.log_steps),
         }
         self.fail = options.fail
+        self.kill = list(options.kill)
+        self.doomed = []  # nodes whose power is to be cut
         self.recent = {}
         self.failure = None
         self.asked = bool(options.steps or options.log_steps)
 
     def feed(self, stream, text):
         """Returns the texts to type at the stream's node."""
-        self.look_for_failure(stream, text)
+        self.watch(stream, text)
         return self.tracks[stream.kind].feed(stream.node, text)
 
-    def look_for_failure(self, stream, text):
-        if not self.fail:
+    def watch(self, stream, text):
+        """Looks for what ends the run or a node, across the pieces in which text comes."""
+        if not self.fail and not self.kill:
             return
         key = (stream.node, stream.kind)
         text = self.recent.get(key, "") + text
         for pattern in self.fail:
             if pattern.search(text) and not self.failure:
                 self.failure = f"{stream.node} showed /{pattern.pattern}/"
+        for step in list(self.kill) if stream.kind == "log" else ():
+            if step.pattern.search(text):
+                self.kill.remove(step)
+                self.doomed.append(int(step.text))
         self.recent[key] = text[text.rfind("\n") + 1 :]
 
     def met(self):

@@ -41,7 +41,7 @@ class Options(unittest.TestCase):
     def test_mistakes_are_refused(self):
         for argv in (["--nodes", "0"], ["--nodes", "65"], ["--expect", "("], ["--send", "x"], ["--emu", "vax"],
                      ["--native", "--nodes", "2"], ["--boot", "esp"], ["--exp", "x"],
-                     ["--emu", "qemu", "--ips", "5"]):  # fmt: skip
+                     ["--emu", "qemu", "--ips", "5"], ["--kill", "x=one"], ["--nodes", "2", "--kill", "x=2"]):  # fmt: skip
             self.assertTrue(refused(*argv), argv)
 
     def test_boot_medium_follows_firmware_and_emulator(self):
@@ -81,6 +81,15 @@ class Conversation(unittest.TestCase):
         self.assertFalse(script.met())
         script.feed(self.stream(), "shell")
         self.assertTrue(script.met())
+
+    def test_power_is_cut_once(self):
+        script = self.script("--nodes", "3", "--kill", "node 0 runs=2", "--kill", "never=1")
+        script.feed(self.stream("console"), "node 0 runs\n")
+        self.assertEqual(script.doomed, [])
+        script.feed(self.stream("log"), "node 0")
+        script.feed(self.stream("log"), " runs")
+        script.feed(self.stream("log", "node1"), "node 0 runs")
+        self.assertEqual(script.doomed, [2])
 
     def test_failure_is_found_across_pieces(self):
         script = self.script("--expect", "x", "--fail", "Kernel panic")
