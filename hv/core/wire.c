@@ -222,6 +222,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 			    .lost_ns = o->lost_ns,
 			    .feature_name = feature_name},
 		.ip = {.hostname = "amalgam"},
+		.clock = tsc_now_ns,
 		.mtu = (uint16_t)o->mtu,
 		.seed = o->seed,
 		.cluster_event = on_cluster,

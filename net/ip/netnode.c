@@ -33,9 +33,11 @@ static void events(uint64_t now)
 	}
 }
 
-static void on_wire(void *ctx, uint64_t now, const void *frame, size_t len)
+static void on_wire(void *ctx, uint64_t polled_at, const void *frame, size_t len)
 {
-	(void)ctx;
+	uint64_t now = node.config.clock();
+
+	(void)ctx, (void)polled_at;
 	station_rx(&node.station, now, frame, len);
 	events(now);
 }

@@ -14,8 +14,13 @@ struct netnode_config {
 	struct cluster_config
 		cluster;        /* `mac` and `life` are filled in from the card and the seed */
 	struct netip_config ip; /* `wire`, `wire_type`, `status`, `ctx` are filled in */
-	uint16_t mtu;           /* 1500, or up to NIC_MTU_JUMBO */
-	uint64_t seed;          /* unlike that of any other start of any node */
+	/*
+	 * The clock of every `now`, ns. Frames are stamped with it after they were taken from the card: an
+	 * earlier stamp would break the promise on the clock agreement's error.
+	 */
+	uint64_t (*clock)(void);
+	uint16_t mtu;  /* 1500, or up to NIC_MTU_JUMBO */
+	uint64_t seed; /* unlike that of any other start of any node */
 	void (*cluster_event)(void *ctx, uint64_t now, const struct cluster_event *event);
 	void (*wire_event)(void *ctx, uint64_t now, const struct xport_event *event);
 	void *ctx;

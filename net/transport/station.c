@@ -16,6 +16,13 @@ void station_init(struct station *s, const struct cluster_config *config, uint16
 	cluster_init(&s->cluster, config, now);
 }
 
+/* Time never goes back, whatever clock the caller read. */
+static uint64_t forward(struct station *s, uint64_t now)
+{
+	s->now = MAX(s->now, now);
+	return s->now;
+}
+
 /* The membership stands: a session to every other member. */
 static void sessions_open(struct station *s, uint64_t now)
 {
@@ -55,6 +62,7 @@ void station_rx(struct station *s, uint64_t now, const void *frame, size_t len)
 
 	if (len < WIRE_ETH + sizeof(*head))
 		return;
+	now = forward(s, now);
 	/* Not checked yet: just enough to know who checks it. */
 	if (head->kind < WIRE_HELLO)
 		session_rx(s, now, head, frame, len);
@@ -64,6 +72,7 @@ void station_rx(struct station *s, uint64_t now, const void *frame, size_t len)
 
 bool station_poll(struct station *s, uint64_t now, struct station_event *event)
 {
+	now = forward(s, now);
 	if (cluster_poll(&s->cluster, &event->cluster)) {
 		event->kind = STATION_CLUSTER;
 		if (event->cluster.kind == CLUSTER_UP)
@@ -76,9 +85,11 @@ bool station_poll(struct station *s, uint64_t now, struct station_event *event)
 
 size_t station_tx(struct station *s, uint64_t now, void *buf)
 {
-	size_t len =
-		s->open && s->cluster.state == CLUSTER_RUNNING ? xport_tx(&s->xport, now, buf) : 0;
+	size_t len = 0;
 
+	now = forward(s, now);
+	if (s->open && s->cluster.state == CLUSTER_RUNNING)
+		len = xport_tx(&s->xport, now, buf);
 	if (len == 0 && cluster_deadline(&s->cluster) <= now)
 		len = cluster_tx(&s->cluster, now, buf);
 	return len;

@@ -17,6 +17,8 @@ struct station {
 	struct xport_peer *peers;
 	struct xport_buf *pool;
 	unsigned peer_max, pool_count;
+	uint64_t
+		now; /* the latest time heard of: CPUs that take turns may read their clocks a little apart */
 };
 
 enum station_event_kind { STATION_CLUSTER, STATION_WIRE };

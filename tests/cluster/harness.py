@@ -85,6 +85,21 @@ def check_wire(logs, nodes, messages):
     check(all(members == memberships[0] for members in memberships), f"the memberships differ: {memberships}")
 
 
+def check_clocks(logs, nodes):
+    """What two nodes say of each other's clock must agree within the error bounds they promise, in us."""
+    said = {}
+    for node in range(nodes):
+        log = log_of(logs, f"node{node}.log")
+        me = int(re.search(r"this is node (\d+)", log)[1])
+        for other, offset, error in re.findall(r"net: node (\d+): .* clock offset (-?\d+) us, error (\d+) us", log):
+            said[me, int(other)] = int(offset), int(error)
+    for (me, other), (offset, error) in said.items():
+        back, back_error = said[other, me]
+        # They are told up to some 100 ms apart, in which the clocks drift, and in whole us.
+        apart = abs(offset + back)
+        check(apart <= error + back_error + 50, f"nodes {me} and {other} differ by {apart} us on their clocks ({logs})")
+
+
 def run_wire(nodes, *args, messages=10000, timeout=400):
     """The hypervisor's self-test of the wire, without a guest: once on a good network, once with 5% loss."""
     messages = int(os.environ.get("WIRE_MESSAGES", messages))
@@ -96,6 +111,7 @@ def run_wire(nodes, *args, messages=10000, timeout=400):
             logs=logs,
         )
         check_wire(logs, nodes, messages)
+        check_clocks(logs, nodes)
 
 
 def special_endings():
