@@ -2,6 +2,7 @@
 
 include tools/deps.mk
 include tools/guest.mk
+include tests/suite/suite.mk
 include pxe/pxe.mk
 
 ##: Set-up
@@ -29,7 +30,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 check: check-includes check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
 
 # TESTS= some of tests/cluster instead of all
-test-cluster: all guest-images guests wire-tools ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
+test-cluster: all guest-images guests suite wire-tools ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
 
 check-includes: ## who may include whom, and what portable code must not do

@@ -13,6 +13,9 @@ NAME = os.path.splitext(os.path.basename(sys.argv[0]))[0]
 LOGS = os.path.join(BUILD, "test-cluster", NAME)
 DEBIAN_SECONDS = 900  # a boot of the stock kernel takes 70 s on an idle host, several times that on a busy one
 
+# The stock kernel on the serial console, without the self-tests that take an emulated CPU long.
+QUICK_BOOT = "console=ttyS0,115200 cryptomgr.notests noisapnp"
+
 # A run that shows one of these can't end well any more.
 TROUBLE = ("--fail", "Kernel panic", "--fail", r"guest: .*stopped:", "--fail", "PANIC")
 
@@ -112,6 +115,21 @@ def run_wire(nodes, *args, messages=10000, timeout=400):
         )
         check_wire(logs, nodes, messages)
         check_clocks(logs, nodes)
+
+
+def run_suite(words, *args, logs="run"):
+    """The in-guest suite on the stock kernel, with `words` as in docs/suite.md; what it printed."""
+    initrd = os.path.join(BUILD, "guest/suite.gz")
+    check(os.path.isfile(initrd), f"{initrd} is missing: make suite")
+    lab(
+        *("--guest", "debian", "--initrd", initrd, "--append", f"{QUICK_BOOT} {words}", *TROUBLE),
+        *("--fail", r"^suite: \d+ passed, [1-9]", "--expect", r"^suite: [1-9]\d* passed, 0 failed"),
+        *("--expect", "^suite: exit code 0", "--expect", "Power down"),
+        *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
+        *args,
+        logs=logs,
+    )
+    return log_of(logs, "console.log")
 
 
 def special_endings():

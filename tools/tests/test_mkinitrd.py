@@ -48,6 +48,11 @@ class Initrd(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "module b needs c"):
             mkinitrd.build(b"b", b"i", "6.1", modules)
 
+    def test_added_program(self):
+        programs = [("bin/suite", b"\x7fELF")]
+        found = entries(gzip.decompress(mkinitrd.build(b"a", b"b", programs=programs)))
+        self.assertEqual(found["bin/suite"], (0o100755, (0, 0), b"\x7fELF"))
+
     def test_same_input_same_bytes(self):
         self.assertEqual(mkinitrd.build(b"a", b"b"), mkinitrd.build(b"a", b"b"))
 
