@@ -4,6 +4,7 @@
  */
 #include "boot/handoff.h"
 #include "hv/base/log.h"
+#include "hv/base/string.h"
 #include "hv/core/devices.h"
 #include "hv/core/machine.h"
 #include "hv/core/preflight.h"
@@ -115,8 +116,8 @@ static uint64_t seed(void)
 	return rdtsc() ^ (uint64_t)cmos_unix_time() << 32;
 }
 
-/* Finds the other nodes and forms the cluster with them. */
-static void join(const struct handoff *handoff)
+/* The card, and formation of the cluster, be it of one. */
+static void start_wire(const struct handoff *handoff)
 {
 	const struct wire_options wire = {
 		.cluster = options.cluster,
@@ -135,6 +136,14 @@ static void join(const struct handoff *handoff)
 
 	if (wire_start(&wire, &why))
 		node_stop(why.text);
+}
+
+/* Finds the other nodes and forms the cluster with them. */
+static void join(const struct handoff *handoff)
+{
+	struct why why;
+
+	start_wire(handoff);
 	if (!options.test_wire)
 		node_stop("this version joins nodes for the wire's self-test alone; say "
 			  "test-wire=1000, or nodes=1 for a guest");
@@ -187,6 +196,8 @@ void hv_main(struct handoff *handoff)
 		node_stop(why.text);
 	if (options.nodes > 1 || options.test_wire)
 		join(handoff);
+	if (str_starts(options.disk, DISK_AOE))
+		start_wire(handoff);
 	make_machine(handoff, ops);
 	atomic_store(&machine_ready, true);
 	machine_run_cpu();

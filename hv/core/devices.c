@@ -69,12 +69,15 @@ static void on_console_tx(void *ctx, uint8_t byte)
 		serial_tx(&console.port, byte);
 }
 
-static void on_timer(void *ctx)
+void devices_wake(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
 	atomic_store(&vm->pc_timer_moved, true);
 	intr_kick(&vm->vcpus[0]);
+}
+
+static void on_timer(void *ctx)
+{
+	devices_wake(ctx);
 }
 
 static void on_msi(void *ctx, uint64_t address, uint32_t data)

@@ -20,6 +20,9 @@ void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value
 /* Device time, on vCPU 0's CPU: runs what is due and returns when to come again, ns of vm_now_ns. */
 uint64_t devices_tick(struct vm *vm);
 
+/* devices_tick() has something to do. Any CPU, any lock. */
+void devices_wake(struct vm *vm);
+
 /* INTA to the PIC: true when it had an interrupt; then `vector` is its. */
 bool devices_int_ack(struct vm *vm, uint8_t *vector);
 

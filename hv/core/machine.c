@@ -67,7 +67,7 @@ static int choose_files(struct why *why)
 		return why_set(why, ERR_NOTFOUND, "initrd '%s' is not among the %u boot files",
 			       o->initrd, config.file_count);
 	disk = o->disk[0] ? find_file(o->disk) : NULL;
-	if (o->disk[0] && !disk)
+	if (o->disk[0] && !disk && !str_starts(o->disk, DISK_AOE))
 		return why_set(why, ERR_NOTFOUND, "disk image '%s' is not among the %u boot files",
 			       o->disk, config.file_count);
 	if (image_identify(guest->data, guest->size) == IMAGE_UNKNOWN)
@@ -132,6 +132,10 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	memory_attach(&vm);
 	if (disk)
 		virtdev_disk_image(disk->data, disk->size);
+	else if (c->options->disk[0])
+		err = virtdev_disk_aoe(&vm, c->options->disk + strlen(DISK_AOE), why);
+	if (err)
+		return err;
 	if (vm.features.apic_access_page && c->options->apic_hw == APIC_HW_AUTO)
 		err = vm.ops->npt_map_apic(vm.npt, LAYOUT_LAPIC);
 	if (err)
@@ -373,6 +377,7 @@ void machine_report(void)
 			 (unsigned long long)v->pages_backed, (unsigned long long)v->mmio,
 			 (unsigned long long)v->msr_unknown);
 	}
+	virtdev_report();
 	log_info(LOG_VCPU, "guest memory: %llu of %llu MiB backed",
 		 (unsigned long long)(memory_backed(&vm) >> 20),
 		 (unsigned long long)(vm.ram_bytes >> 20));

@@ -17,7 +17,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 		{"log",         OPT_TEXT,   o->log,          0, sizeof(o->log),        NULL, "levels such as debug or apic=debug,dev=warn"},
 		{"guest",       OPT_TEXT,   o->guest,        0, sizeof(o->guest),      NULL, "the name of a boot file, at most 63 bytes"},
 		{"initrd",      OPT_TEXT,   o->initrd,       0, sizeof(o->initrd),     NULL, "the name of a boot file, at most 63 bytes"},
-		{"disk",        OPT_TEXT,   o->disk,         0, sizeof(o->disk),       NULL, "the name of a boot file, at most 63 bytes"},
+		{"disk",        OPT_TEXT,   o->disk,         0, sizeof(o->disk),       NULL, "the name of a boot file, at most 63 bytes, or aoe:SHELF.SLOT"},
 		{"append",      OPT_TEXT,   o->append,       0, sizeof(o->append),     NULL, "the guest's command line, at most 447 bytes"},
 		{"mem",         OPT_SIZE,   &o->mem,         MIB(2), GIB(1024),        NULL, "the guest's memory, 2M to 1024G"},
 		{"nodes",       OPT_NUMBER, &o->nodes,       1, 32,                    NULL, "the number of nodes, 1 to 32"},

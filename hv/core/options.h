@@ -8,6 +8,9 @@ enum on_reset { ON_RESET_BOOT, ON_RESET_STOP };
 enum on_off { ON_OFF_HALT, ON_OFF_POWEROFF, ON_OFF_REBOOT };
 enum apic_hw { APIC_HW_AUTO, APIC_HW_OFF };
 
+/* What begins the name of a disk that is not a boot file. */
+#define DISK_AOE "aoe:"
+
 struct options {
 	char serial[16];   /* where the log goes: off, com1 ... or a port */
 	char console[16];  /* where the guest's COM1 goes */
@@ -15,7 +18,7 @@ struct options {
 	char log[160];     /* log_configure text */
 	char guest[64];    /* name of the boot file that is the guest; empty: the first */
 	char initrd[64];   /* name of the boot file that is its initrd; empty: the second */
-	char disk[64];     /* name of the boot file that is the guest's disk; empty: no disk */
+	char disk[64];     /* the guest's: a boot file's name, or aoe:SHELF.SLOT; empty: no disk */
 	char append[448];  /* guest command line; empty: what came with the boot file */
 	char test_panic[16];
 	char cluster[32];    /* its name */

@@ -4,17 +4,28 @@
 #include "guest/virtio_console.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/core/devices.h"
+#include "hv/core/netdisk.h"
+#include "hv/core/wire.h"
 #include "hv/x86/serial.h"
 
 /* The serial port is asked and filled this often; its FIFOs hold 16 bytes, 1.4 ms at this speed. */
 #define CONSOLE_POLL_NS (1 * NS_PER_MS)
 #define CONSOLE_BAUD    115200
 #define CONSOLE_QUEUE   64
+/* The wire is looked at this often even when nothing is awaited. */
+#define LAN_POLL_NS     (1 * NS_PER_MS)
 
 static struct {
 	struct virtio_blk blk;
-	bool present;
+	bool present, remote;
 } disk;
+
+/* Of the devices that are on the wire. */
+static struct {
+	struct vm *vm;
+	uint64_t next_poll;
+} lan;
 
 static struct {
 	struct virtio_console dev;
@@ -34,6 +45,27 @@ void virtdev_disk_image(void *image, uint64_t bytes)
 	disk.present = true;
 	log_info(LOG_DEV, "the guest has a disk of %llu KiB, kept in this node's RAM",
 		 (unsigned long long)(bytes >> 10));
+}
+
+static void wake(void)
+{
+	lan.next_poll = 0;
+	devices_wake(lan.vm);
+}
+
+int virtdev_disk_aoe(struct vm *vm, const char *name, struct why *why)
+{
+	struct blk_disk backend;
+	int err;
+
+	lan.vm = vm;
+	wire_tap(netdisk_frame);
+	err = netdisk_open(name, &backend, wake, why);
+	if (err)
+		return err;
+	virtio_blk_init(&disk.blk, &backend);
+	disk.present = disk.remote = true;
+	return 0;
 }
 
 /* What the FIFO has no room for waits in the guest until the next poll. */
@@ -71,7 +103,7 @@ int virtdev_plug(struct pci *bus, struct why *why)
 	return err;
 }
 
-static void console_poll(void)
+static void move_typed_and_printed(void)
 {
 	size_t taken = 0;
 	int byte;
@@ -85,14 +117,41 @@ static void console_poll(void)
 	memmove(console.typed, console.typed + taken, console.typed_count);
 }
 
-uint64_t virtdev_poll(struct pc *pc, uint64_t now)
+void virtdev_report(void)
 {
-	if (!console.present)
-		return UINT64_MAX;
+	const struct virtio_blk *b = &disk.blk;
+
+	if (disk.present)
+		log_info(LOG_DEV, "disk: %llu reads, %llu writes, %llu flushes, %llu errors",
+			 (unsigned long long)b->reads, (unsigned long long)b->writes,
+			 (unsigned long long)b->flushes, (unsigned long long)b->errors);
+	if (disk.remote)
+		netdisk_report();
+}
+
+static uint64_t poll_console(struct pc *pc, uint64_t now)
+{
 	if (now >= console.next_poll) {
 		console.next_poll = now + CONSOLE_POLL_NS;
-		console_poll();
+		move_typed_and_printed();
 		pc_pci_sync(pc, now);
 	}
 	return console.next_poll;
+}
+
+static uint64_t poll_lan(struct pc *pc, uint64_t now)
+{
+	if (now >= lan.next_poll) {
+		wire_poll();
+		lan.next_poll = now + MIN(netdisk_poll(), LAN_POLL_NS);
+		pc_pci_sync(pc, now);
+	}
+	return lan.next_poll;
+}
+
+uint64_t virtdev_poll(struct pc *pc, uint64_t now)
+{
+	uint64_t next = console.present ? poll_console(pc, now) : UINT64_MAX;
+
+	return disk.remote ? MIN(next, poll_lan(pc, now)) : next;
 }

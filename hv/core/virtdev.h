@@ -5,10 +5,13 @@
 #ifndef HV_CORE_VIRTDEV_H
 #define HV_CORE_VIRTDEV_H
 
-#include "guest/pc.h"
+#include "hv/core/vm.h"
 
 /* The guest gets a disk whose content is this image, in place. The image must last. */
 void virtdev_disk_image(void *image, uint64_t bytes);
+
+/* The guest gets a disk on an AoE target, "SHELF.SLOT"; the wire is up. An error comes with a sentence. */
+int virtdev_disk_aoe(struct vm *vm, const char *name, struct why *why) MUST_CHECK;
 
 /* The guest gets a virtio console on this serial port of the host's; 0: none. */
 void virtdev_console_open(uint16_t port);
@@ -18,5 +21,8 @@ int virtdev_plug(struct pci *bus, struct why *why) MUST_CHECK;
 
 /* Moves what waits; returns when to come again, ns as `now`. */
 uint64_t virtdev_poll(struct pc *pc, uint64_t now);
+
+/* Counters of the finished machine, to the log. */
+void virtdev_report(void);
 
 #endif

@@ -22,6 +22,7 @@ static struct {
 	struct selftest test;
 	uint32_t messages; /* of the self-test */
 	bool testing, up;
+	bool (*tap)(const void *frame, size_t len);
 	char ended[240];
 } wire;
 
@@ -119,6 +120,11 @@ static void on_wire(void *ctx, uint64_t now, const struct xport_event *e)
 	(void)ctx, (void)now;
 	if (wire.testing)
 		selftest_event(&wire.test, e);
+}
+
+static bool on_frame(void *ctx, const void *frame, size_t len)
+{
+	return wire.tap && wire.tap(frame, len);
 }
 
 /* --- What this node is --- */
@@ -221,7 +227,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 			    .beat_ns = BEAT_NS,
 			    .lost_ns = o->lost_ns,
 			    .feature_name = feature_name},
-		.ip = {.hostname = "amalgam"},
+		.ip = {.hostname = "amalgam", .tap = on_frame},
 		.clock = tsc_now_ns,
 		.mtu = (uint16_t)o->mtu,
 		.seed = o->seed,
@@ -268,6 +274,26 @@ void wire_poll(void)
 	netnode_poll(now);
 	if (wire.testing && wire.up && !wire.ended[0])
 		selftest_run(&wire.test, &netnode_station()->xport, now);
+}
+
+void wire_tap(bool (*fn)(const void *frame, size_t len))
+{
+	wire.tap = fn;
+}
+
+bool wire_send_frame(const void *frame, size_t len)
+{
+	return netip_send(frame, len);
+}
+
+const uint8_t *wire_mac(void)
+{
+	return netnode_nic()->mac;
+}
+
+uint16_t wire_mtu(void)
+{
+	return netnode_nic()->mtu;
 }
 
 bool wire_up(unsigned *self, unsigned *head)

@@ -26,6 +26,14 @@ int wire_start(const struct wire_options *options, struct why *why) MUST_CHECK;
 /* Takes and sends what is due; call it often. */
 void wire_poll(void);
 
+/* `fn` sees every frame from now on, in wire_poll(), before all others; true: it was for it alone. */
+void wire_tap(bool (*fn)(const void *frame, size_t len));
+/* Sends a frame of 60 bytes at least, Ethernet header included; false: there is no room, it is dropped. */
+bool wire_send_frame(const void *frame, size_t len);
+/* Our MAC address, and the bytes that a frame carries. */
+const uint8_t *wire_mac(void);
+uint16_t wire_mtu(void);
+
 /* True once the membership stands; `self` and `head` are node numbers then. */
 bool wire_up(unsigned *self, unsigned *head);
 /* The sentence of what ended the cluster; NULL while nothing did. */

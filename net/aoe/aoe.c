@@ -65,7 +65,7 @@ enum ata_command {
 #define DATA_AT    (ATA_AT + sizeof(struct ata))
 #define QUERY_NS   (500 * NS_PER_MS)
 #define RTO_FIRST  (200 * NS_PER_MS)
-#define RTO_MIN    (10 * NS_PER_MS)
+#define RTO_MIN    (20 * NS_PER_MS)
 #define RTO_MAX    (2 * NS_PER_S)
 #define WINDOW_MIN 2u
 #define TRIES_LOST 4 /* from then on the target may be elsewhere */

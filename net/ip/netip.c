@@ -55,6 +55,10 @@ static void rx_frame(const struct nic_frame *f)
 	struct netip_rx *rx = &netip.rx[f->buffer];
 	struct pbuf *p;
 
+	if (netip.config.tap && netip.config.tap(netip.config.ctx, f->data, f->len)) {
+		nic_rx_done(netip.nic, f->buffer);
+		return;
+	}
 	rx->buffer = f->buffer;
 	rx->pbuf.custom_free_function = rx_free;
 	p = pbuf_alloced_custom(PBUF_RAW, f->len, PBUF_REF, &rx->pbuf, f->data, f->len);

@@ -23,6 +23,8 @@ struct netip_config {
 	/* Frames of EtherType `wire_type` go here instead; the frame is gone when it returns. */
 	uint16_t wire_type;
 	void (*wire)(void *ctx, uint64_t now, const void *frame, size_t len);
+	/* Sees every frame before anything else does; true: it was for it alone. May be NULL. */
+	bool (*tap)(void *ctx, const void *frame, size_t len);
 	/* Writes the status console's text, at most `size` bytes; returns how many. May be NULL. */
 	size_t (*status)(void *ctx, char *buf, size_t size);
 	void *ctx;

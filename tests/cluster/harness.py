@@ -1,6 +1,7 @@
 """What the acceptance tests share: calling tools/lab and judging how it ended."""
 
 import glob
+import hashlib
 import os
 import re
 import subprocess
@@ -130,6 +131,45 @@ def run_suite(words, *args, logs="run"):
         logs=logs,
     )
     return log_of(logs, "console.log")
+
+
+GIVEN = bytes(i * i >> 3 & 255 for i in range(1 << 20))
+MOUNT = "mkdir /mnt; mount -t ext4 /dev/vda /mnt; cd /mnt"
+# Each CPU writes a file of its own and keeps the sum beside it.
+WRITE = (
+    "for c in 0 1; do taskset -c $c sh -c"
+    " 'dd if=/dev/urandom of=f'$c' bs=64k count=32 2>&-; md5sum f'$c' >s'$c & done; wait"
+)
+
+
+def disk_image():
+    """An ext4 made from a folder; no root and no mount needed."""
+    folder, path = os.path.join(LOGS, "files"), os.path.join(LOGS, "disk.img")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "given"), "wb") as file:
+        file.write(GIVEN)
+    with open(path, "wb") as file:
+        file.truncate(16 << 20)
+    made = subprocess.run(
+        ["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", folder, path], capture_output=True, text=True, check=False
+    )
+    check(made.returncode == 0, f"mke2fs failed: {made.stderr}")
+    return path
+
+
+def use_disk(*args):
+    """The stock kernel on two CPUs reads what is on its disk, writes, and finds it after a reboot."""
+    lab(
+        *("--emu", "qemu", "--cores", "2", "--mem", "128", "--node-ram", "384", *TROUBLE, "--fail", "I/O error"),
+        *("--timeout", str(DEBIAN_SECONDS), *args),
+        *("--send", f"guest# ={MOUNT}; md5sum given\\n", "--expect", f"^{hashlib.md5(GIVEN).hexdigest()}  given"),
+        *("--send", f"guest# ={WRITE}; cd /; umount /mnt && reboot -f\\n"),
+        *("--send", f"guest# ={MOUNT}; cat s0 s1 | md5sum -c\\n", "--expect", "^f0: OK", "--expect", "^f1: OK"),
+        *("--send", r"guest# =cd /; umount /mnt; grep virtio /proc/interrupts; poweroff -f\n"),
+        *("--expect", r"PCI-MSI.*virtio0-req", "--expect-log", "guest: the guest powered off"),
+        *("--expect-log", "boot: node halted"),
+    )
+    check("virtio-blk stops" not in log_of("run"), "the disk's driver broke a rule")
 
 
 def special_endings():

@@ -387,7 +387,7 @@ static void the_time_out_follows_the_wire(void **state)
 		submit(0, AOE_READ, 0, 2);
 		wait();
 	}
-	assert_int_equal(aoe.rto, 10 * NS_PER_MS);
+	assert_int_equal(aoe.rto, 20 * NS_PER_MS);
 	faults.delay = 50 * NS_PER_MS;
 	for (unsigned i = 0; i < 40; i++) {
 		submit(0, AOE_READ, 0, 2);

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from labkit import ROOT, SetupError, images
+from labkit import ROOT, SetupError, images, network
 
 MIB = 1 << 20
 
@@ -19,6 +19,8 @@ def hypervisor_args(options, guest):
         words.append(f"mem={options.mem}M")
     if options.disk:
         words.append("disk=disk")
+    if options.aoe:
+        words.append(f"disk=aoe:{network.AOE_SHELF}.{network.AOE_SLOT}")
     if guest.kind == "multiboot":
         words.append("debug-exit=on")
     return " ".join(words + [options.hv_append]).strip()

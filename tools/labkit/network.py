@@ -14,6 +14,7 @@ SERVER = "10.77.0.1"
 PREFIX6 = "fd41:4d47::"
 BRIDGE = "br0"
 UPLINK = "up0"
+AOE_SHELF, AOE_SLOT = 1, 2
 # linux/sockios.h, linux/ethtool.h
 SIOCETHTOOL = 0x8946
 ETHTOOL_STXCSUM = 0x17
@@ -104,6 +105,17 @@ def switch(options):
         said = process.communicate()[0].decode("utf-8", "replace").strip()
         raise SetupError(f"the switch did not start: {said or 'it gave no reason'}.")
     return process
+
+
+def aoe_target(image):
+    """A vblade, which writes to the image; its output says what it serves."""
+    command = ["vblade", str(AOE_SHELF), str(AOE_SLOT), BRIDGE, image]
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except FileNotFoundError:
+        raise SetupError("'vblade' is missing: `make packages` installs it.") from None
 
 
 def stop_switch(process):

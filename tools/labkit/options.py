@@ -111,6 +111,8 @@ def guest_options(parser):
     )
     group.add_argument("--initrd", metavar="FILE", help="default for debian: a shell")
     group.add_argument("--disk", metavar="FILE", help="an image, loaded at boot: the guest's /dev/vda")
+    group.add_argument("--aoe", metavar="FILE",
+                       help="an image that a vblade on the lab's network serves: the guest's /dev/vda")  # fmt: skip
     group.add_argument("--append", metavar="STRING", help="the guest's command line")
     group.add_argument("--hv-append", default="", metavar="STRING", help="more hypervisor options")
     group.add_argument(
@@ -179,8 +181,10 @@ def settle(options):
         raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
     if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):
         raise UsageError("--bochs-rc, --ips and --sync mean nothing to QEMU.")
-    if options.native and options.disk:
-        raise UsageError("--disk is a device of the hypervisor's: leave out --native.")
+    if options.native and (options.disk or options.aoe):
+        raise UsageError("--disk and --aoe are devices of the hypervisor's: leave out --native.")
+    if options.disk and options.aoe:
+        raise UsageError("--disk and --aoe are both the guest's one disk: leave out one of them.")
     if options.native and (options.firmware != "bios" or options.nodes != 1):
         raise UsageError("--native boots one BIOS machine: leave out --nodes and --firmware.")
     if options.boot in ("pxe", "esp") and options.firmware == "bios":
@@ -191,7 +195,7 @@ def settle(options):
             options.boot = "esp"
         elif options.nic in ("e1000", "e1000e"):
             options.boot = "ipxe"  # OVMF has no driver of its own for these
-    for path in (options.initrd, options.disk, options.bochs_rc):
+    for path in (options.initrd, options.disk, options.aoe, options.bochs_rc):
         if path and not os.path.isfile(path):
             raise UsageError(f"There is no file {path}.")
     if options.timeout is None:
