@@ -35,7 +35,7 @@ static const struct test *const tables[] = {
 
 /* Shared with the tests' processes. */
 static struct result {
-	volatile uint32_t ended; /* somebody has had the last word */
+	volatile uint32_t ended; /* the process that has had the last word */
 	char text[1024];
 } * result;
 
@@ -60,9 +60,15 @@ void say(const char *format, ...)
 
 static _Noreturn void last_word(int code, const char *format, va_list args)
 {
-	if (xchg(&result->ended, 1)) {
+	uint32_t me = getpid(), first = cmpxchg(&result->ended, 0, me);
+
+	if (first == me) {
 		for (;;)
-			pause(); /* the first to get here ends us all */
+			pause(); /* another thread of ours is about to end us all */
+	}
+	if (first) {
+		usleep(100000); /* the other process may still be writing */
+		_exit(code);
 	}
 	result->text[0] = '\0';
 	append(format, args);
@@ -283,9 +289,7 @@ static pid_t start(const struct test *test)
 	setpgid(0, 0);
 	sigprocmask(SIG_SETMASK, &(sigset_t){0}, NULL);
 	test->run(iters ? iters : 1, test->arg);
-	if (xchg(&result->ended, 1))
-		pause();
-	_exit(EXIT_OK);
+	_exit(cmpxchg(&result->ended, 0, getpid()) ? EXIT_FAILED : EXIT_OK);
 }
 
 static const char *verdict(int code)
