@@ -29,69 +29,87 @@ static struct virtio_net *of(struct virtio *v)
 	return container_of(v, struct virtio_net, virtio);
 }
 
-static void no_ram(struct virtio_net *n)
+static void no_ram(struct virtio_net *n, const struct virtq_chain *chain)
 {
-	virtio_fail(&n->virtio, "buffer %u names memory that is not RAM", n->chain.head);
+	virtio_fail(&n->virtio, "buffer %u names memory that is not RAM", chain->head);
 }
 
-/* What no card could send is dropped, as on a real one. */
-static void send(struct virtio_net *n)
+/* Sends the frame in `out`, if any wire could carry it; false: it has to wait. */
+static bool send(struct virtio_net *n)
 {
-	uint32_t len = n->chain.out_bytes - (uint32_t)sizeof(struct header);
+	uint32_t len = n->out.out_bytes - (uint32_t)sizeof(struct header);
 
-	if (n->chain.out_bytes < sizeof(struct header)) {
-		virtio_fail(&n->virtio,
-			    "buffer %u has %u bytes to send; expected a header of 12 at least",
-			    n->chain.head, n->chain.out_bytes);
-		return;
-	}
 	if (len < FRAME_MIN || len > VIRTIO_NET_FRAME) {
 		n->tx_dropped++;
-	} else if (virtq_read(&n->chain, sizeof(struct header), n->frame, len)) {
-		no_ram(n);
-		return;
-	} else {
-		n->tx_frames++;
-		n->send(n->ctx, n->frame, len);
+		return true;
 	}
-	virtio_push(&n->virtio, QUEUE_TX, n->chain.head, 0);
+	if (virtq_read(&n->out, sizeof(struct header), n->frame, len)) {
+		no_ram(n, &n->out);
+		return true;
+	}
+	if (!n->send(n->ctx, n->frame, len))
+		return false;
+	n->tx_frames++;
+	return true;
+}
+
+/* The next buffer into `out`; false: there is none. */
+static bool take(struct virtio_net *n)
+{
+	if (!virtio_pop(&n->virtio, QUEUE_TX, &n->out))
+		return false;
+	if (n->out.out_bytes >= sizeof(struct header))
+		return true;
+	virtio_fail(&n->virtio, "buffer %u has %u bytes to send; expected a header of 12 at least",
+		    n->out.head, n->out.out_bytes);
+	return false;
+}
+
+void virtio_net_resume(struct virtio_net *n)
+{
+	for (unsigned frames = 0; frames < TURN; frames++) {
+		if (!virtio_ready(&n->virtio, QUEUE_TX) || (!n->sending && !take(n)))
+			return;
+		n->sending = !send(n);
+		if (n->sending)
+			return;
+		virtio_push(&n->virtio, QUEUE_TX, n->out.head, 0);
+	}
+	virtio_again(&n->virtio, QUEUE_TX);
 }
 
 static void on_notify(struct virtio *v, unsigned queue)
 {
-	struct virtio_net *n = of(v);
+	if (queue == QUEUE_TX)
+		virtio_net_resume(of(v));
+}
 
-	if (queue != QUEUE_TX)
-		return;
-	for (unsigned frames = 0; frames < TURN; frames++) {
-		if (!virtio_pop(v, QUEUE_TX, &n->chain))
-			return;
-		send(n);
-	}
-	virtio_again(v, QUEUE_TX);
+static void on_reset(struct virtio *v)
+{
+	of(v)->sending = false;
 }
 
 bool virtio_net_rx(struct virtio_net *n, const void *frame, size_t len)
 {
 	const struct header h = {.buffers = 1};
 
-	if (len > VIRTIO_NET_FRAME || !virtio_pop(&n->virtio, QUEUE_RX, &n->chain)) {
+	if (len > VIRTIO_NET_FRAME || !virtio_pop(&n->virtio, QUEUE_RX, &n->in)) {
 		n->rx_dropped++;
 		return false;
 	}
-	if (n->chain.in_bytes < sizeof(h) + len) {
+	if (n->in.in_bytes < sizeof(h) + len) {
 		virtio_fail(&n->virtio,
 			    "buffer %u has room for %u bytes; expected 1526 at least (5.1.6.3.1)",
-			    n->chain.head, n->chain.in_bytes);
+			    n->in.head, n->in.in_bytes);
 		return false;
 	}
-	if (virtq_write(&n->chain, 0, &h, sizeof(h)) ||
-	    virtq_write(&n->chain, sizeof(h), frame, (uint32_t)len)) {
-		no_ram(n);
+	if (virtq_write(&n->in, 0, &h, sizeof(h)) ||
+	    virtq_write(&n->in, sizeof(h), frame, (uint32_t)len)) {
+		no_ram(n, &n->in);
 		return false;
 	}
 	n->rx_frames++;
-	virtio_push(&n->virtio, QUEUE_RX, n->chain.head, (uint32_t)(sizeof(h) + len));
+	virtio_push(&n->virtio, QUEUE_RX, n->in.head, (uint32_t)(sizeof(h) + len));
 	return true;
 }
 
@@ -105,7 +123,7 @@ void virtio_net_link(struct virtio_net *n, bool up)
 	virtio_config_changed(&n->virtio);
 }
 
-static const struct virtio_ops ops = {.notify = on_notify};
+static const struct virtio_ops ops = {.notify = on_notify, .reset = on_reset};
 
 static const struct virtio_kind kind = {
 	.name = "virtio-net",
@@ -117,7 +135,7 @@ static const struct virtio_kind kind = {
 };
 
 void virtio_net_init(struct virtio_net *n, const uint8_t mac[VIRTIO_NET_MAC],
-		     void (*send_frame)(void *ctx, const void *frame, size_t len), void *ctx)
+		     bool (*send_frame)(void *ctx, const void *frame, size_t len), void *ctx)
 {
 	memset(n, 0, sizeof(*n));
 	memcpy(n->config.mac, mac, VIRTIO_NET_MAC);

@@ -1,6 +1,6 @@
 /*
  * virtio-net with one queue pair and no offloads: every buffer is one Ethernet frame without FCS, behind
- * a header that says nothing. VIRTIO 1.2, 5.1.
+ * a header that says nothing. What the wire has no room for waits in the guest. VIRTIO 1.2, 5.1.
  */
 #ifndef GUEST_VIRTIO_NET_H
 #define GUEST_VIRTIO_NET_H
@@ -19,18 +19,24 @@ struct net_config {
 struct virtio_net {
 	struct virtio virtio;
 	struct net_config config;
-	void (*send)(void *ctx, const void *frame, size_t len);
+	bool (*send)(void *ctx, const void *frame, size_t len);
 	void *ctx;
-	struct virtq_chain chain;
+	struct virtq_chain out, in;
+	bool sending; /* `out` waits for room */
 	uint8_t frame[VIRTIO_NET_FRAME];
 	uint64_t tx_frames, tx_dropped, rx_frames, rx_dropped;
 };
 
-/* `send` puts a frame of the guest's on the wire, or drops it; the frame is gone when it returns. */
+/*
+ * `send` puts a frame of the guest's on the wire, or drops it; the frame is gone when it returns. False:
+ * there is no room, and virtio_net_resume comes when there is.
+ */
 void virtio_net_init(struct virtio_net *n, const uint8_t mac[VIRTIO_NET_MAC],
-		     void (*send)(void *ctx, const void *frame, size_t len), void *ctx);
+		     bool (*send)(void *ctx, const void *frame, size_t len), void *ctx);
 
-/* Outside of a pc_* call, pc_pci_sync has to follow these two. */
+/* Outside of a pc_* call, pc_pci_sync has to follow these. */
+
+void virtio_net_resume(struct virtio_net *n);
 
 /* A frame for the guest; false: it had no buffer and the frame is dropped. */
 bool virtio_net_rx(struct virtio_net *n, const void *frame, size_t len);

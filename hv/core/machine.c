@@ -134,6 +134,8 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		virtdev_disk_image(disk->data, disk->size);
 	else if (c->options->disk[0])
 		err = virtdev_disk_aoe(&vm, c->options->disk + strlen(DISK_AOE), why);
+	if (c->options->net)
+		virtdev_net(&vm);
 	if (err)
 		return err;
 	if (vm.features.apic_access_page && c->options->apic_hw == APIC_HW_AUTO)

@@ -34,6 +34,7 @@ struct options {
 	unsigned on_reset; /* enum on_reset */
 	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
 	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */
+	bool net;          /* a network card for the guest */
 	bool debug_exit;   /* port 0xf4 ends the machine */
 	bool large_pages;
 	bool trust_tsc; /* take the TSC for invariant though the CPU does not say so */

@@ -5,6 +5,7 @@
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/devices.h"
+#include "hv/core/netcard.h"
 #include "hv/core/netdisk.h"
 #include "hv/core/wire.h"
 #include "hv/x86/serial.h"
@@ -24,6 +25,7 @@ static struct {
 /* Of the devices that are on the wire. */
 static struct {
 	struct vm *vm;
+	bool card;
 	uint64_t next_poll;
 } lan;
 
@@ -53,13 +55,30 @@ static void wake(void)
 	devices_wake(lan.vm);
 }
 
+static bool on_frame(const void *frame, size_t len)
+{
+	return netdisk_frame(frame, len) || netcard_frame(frame, len);
+}
+
+static void lan_open(struct vm *vm)
+{
+	lan.vm = vm;
+	wire_tap(on_frame);
+}
+
+void virtdev_net(struct vm *vm)
+{
+	lan_open(vm);
+	netcard_open(wake);
+	lan.card = true;
+}
+
 int virtdev_disk_aoe(struct vm *vm, const char *name, struct why *why)
 {
 	struct blk_disk backend;
 	int err;
 
-	lan.vm = vm;
-	wire_tap(netdisk_frame);
+	lan_open(vm);
 	err = netdisk_open(name, &backend, wake, why);
 	if (err)
 		return err;
@@ -98,6 +117,8 @@ int virtdev_plug(struct pci *bus, struct why *why)
 
 	if (disk.present)
 		err = pci_add(bus, &disk.blk.virtio.pci, LAYOUT_DISK_SLOT, why);
+	if (lan.card && !err)
+		err = pci_add(bus, netcard_pci(), LAYOUT_NET_SLOT, why);
 	if (console.present && !err)
 		err = pci_add(bus, &console.dev.virtio.pci, LAYOUT_CONSOLE_SLOT, why);
 	return err;
@@ -127,6 +148,8 @@ void virtdev_report(void)
 			 (unsigned long long)b->flushes, (unsigned long long)b->errors);
 	if (disk.remote)
 		netdisk_report();
+	if (lan.card)
+		netcard_report();
 }
 
 static uint64_t poll_console(struct pc *pc, uint64_t now)
@@ -141,11 +164,17 @@ static uint64_t poll_console(struct pc *pc, uint64_t now)
 
 static uint64_t poll_lan(struct pc *pc, uint64_t now)
 {
-	if (now >= lan.next_poll) {
-		wire_poll();
-		lan.next_poll = now + MIN(netdisk_poll(), LAN_POLL_NS);
-		pc_pci_sync(pc, now);
-	}
+	uint64_t next = LAN_POLL_NS;
+
+	if (now < lan.next_poll)
+		return lan.next_poll;
+	wire_poll();
+	if (disk.remote)
+		next = MIN(next, netdisk_poll());
+	if (lan.card)
+		next = MIN(next, netcard_poll());
+	lan.next_poll = now + next;
+	pc_pci_sync(pc, now);
 	return lan.next_poll;
 }
 
@@ -153,5 +182,5 @@ uint64_t virtdev_poll(struct pc *pc, uint64_t now)
 {
 	uint64_t next = console.present ? poll_console(pc, now) : UINT64_MAX;
 
-	return disk.remote ? MIN(next, poll_lan(pc, now)) : next;
+	return lan.vm ? MIN(next, poll_lan(pc, now)) : next;
 }

@@ -286,6 +286,16 @@ bool wire_send_frame(const void *frame, size_t len)
 	return netip_send(frame, len);
 }
 
+void wire_add_mac(const uint8_t mac[6])
+{
+	nic_add_mac(netnode_nic(), mac);
+}
+
+uint16_t wire_ethertype(void)
+{
+	return WIRE_ETHERTYPE;
+}
+
 const uint8_t *wire_mac(void)
 {
 	return netnode_nic()->mac;

@@ -30,6 +30,10 @@ void wire_poll(void);
 void wire_tap(bool (*fn)(const void *frame, size_t len));
 /* Sends a frame of 60 bytes at least, Ethernet header included; false: there is no room, it is dropped. */
 bool wire_send_frame(const void *frame, size_t len);
+/* Frames for this address come in, too. */
+void wire_add_mac(const uint8_t mac[6]);
+/* Of the nodes' own frames, which nobody else may send. */
+uint16_t wire_ethertype(void);
 /* Our MAC address, and the bytes that a frame carries. */
 const uint8_t *wire_mac(void);
 uint16_t wire_mtu(void);

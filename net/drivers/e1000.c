@@ -48,6 +48,7 @@
 #define RAH_AV     BIT(31)
 
 #define RCTL_EN     BIT(1)
+#define RCTL_UPE    BIT(3)
 #define RCTL_LPE    BIT(5)
 #define RCTL_MPE    BIT(4)
 #define RCTL_BAM    BIT(15)
@@ -178,21 +179,35 @@ static int mac_read(struct nic *nic, struct why *why)
 		nic->id->name);
 }
 
-/* 13.5: our address alone, and with RCTL.MPE every multicast; the transport sends broadcasts. */
-static void filters(struct nic *nic)
+static void address_write(struct nic *nic, unsigned i, const uint8_t mac[NIC_MAC])
 {
 	uint32_t low, high = 0;
 
-	memcpy(&low, nic->mac, 4);
-	memcpy(&high, nic->mac + 4, 2);
-	reg_write(nic, REG_RAL, low);
-	reg_write(nic, REG_RAH, high | (uint32_t)RAH_AV);
+	memcpy(&low, mac, 4);
+	memcpy(&high, mac + 4, 2);
+	reg_write(nic, REG_RAL + 8 * i, low);
+	reg_write(nic, REG_RAH + 8 * i, high | (uint32_t)RAH_AV);
+}
+
+/* 13.5: our address alone, and with RCTL.MPE every multicast; the transport sends broadcasts. */
+static void filters(struct nic *nic)
+{
+	address_write(nic, 0, nic->mac);
 	for (unsigned i = 1; i < RAR_COUNT && !(nic->id->flags & E1000_NO_EERD); i++) {
 		reg_write(nic, REG_RAL + 8 * i, 0);
 		reg_write(nic, REG_RAH + 8 * i, 0);
 	}
 	for (unsigned i = 0; i < MTA_WORDS && !(nic->id->flags & E1000_NO_EERD); i++)
 		reg_write(nic, REG_MTA + 4 * i, 0);
+}
+
+/* Cards whose further addresses are the firmware's take everything instead. */
+static void e1000_add_mac(struct nic *nic, const uint8_t mac[NIC_MAC])
+{
+	if (nic->id->flags & E1000_NO_EERD)
+		reg_write(nic, REG_RCTL, reg_read(nic, REG_RCTL) | (uint32_t)RCTL_UPE);
+	else
+		address_write(nic, 1, mac);
 }
 
 /* --- Receiving --- */
@@ -424,6 +439,7 @@ const struct nic_ops e1000_ops = {
 	.rx = e1000_rx_next,
 	.rx_refill = e1000_rx_refill,
 	.link = e1000_link,
+	.add_mac = e1000_add_mac,
 	.irq = e1000_irq,
 	.events = e1000_events,
 };

@@ -183,6 +183,12 @@ bool nic_link(struct nic *nic)
 	return before != nic->link;
 }
 
+void nic_add_mac(struct nic *nic, const uint8_t mac[NIC_MAC])
+{
+	if (nic->id->ops->add_mac)
+		nic->id->ops->add_mac(nic, mac);
+}
+
 void nic_irq(struct nic *nic, bool on)
 {
 	nic->id->ops->irq(nic, on);

@@ -80,6 +80,8 @@ struct nic_ops {
 	void (*rx_refill)(struct nic *nic);
 	/* Reads the link into nic->link and nic->mbit. */
 	void (*link)(struct nic *nic);
+	/* Takes frames for this address, too. NULL: it takes those for any. */
+	void (*add_mac)(struct nic *nic, const uint8_t mac[NIC_MAC]);
 	/* Interrupts on or off. */
 	void (*irq)(struct nic *nic, bool on);
 	/* Reads and clears the reason of an interrupt; NIC_EVENT_*. */
@@ -173,6 +175,8 @@ void nic_rx_done(struct nic *nic, unsigned buffer);
 /* Looks at the link again; true when it changed. */
 bool nic_link(struct nic *nic);
 void nic_irq(struct nic *nic, bool on);
+/* From now on frames for `mac` come in, too; one such address beside the card's own. */
+void nic_add_mac(struct nic *nic, const uint8_t mac[NIC_MAC]);
 unsigned nic_events(struct nic *nic);
 
 /*

@@ -62,10 +62,11 @@ static size_t take(void *ctx, const uint8_t *bytes, size_t count)
 	return n;
 }
 
-static void send(void *ctx, const void *frame, size_t len)
+static bool send(void *ctx, const void *frame, size_t len)
 {
 	if (len < 14 || len > VIRTIO_NET_FRAME)
 		abort();
+	return room & 1;
 }
 
 static struct virtio *device(unsigned kind)
@@ -96,8 +97,10 @@ static void host_event(const uint8_t *s)
 	room = s[2];
 	if (rig.dev == &blk.virtio)
 		answer(s[2] & 1);
-	else if (rig.dev == &net.virtio && s[2] & 1)
+	else if (rig.dev == &net.virtio && s[2] & 2)
 		virtio_net_link(&net, s[3] & 1);
+	else if (rig.dev == &net.virtio && s[2] & 4)
+		virtio_net_resume(&net);
 	else if (rig.dev == &net.virtio)
 		virtio_net_rx(&net, image, get32(s + 3) % (VIRTIO_NET_FRAME + 2));
 	else if (s[2] & 1)

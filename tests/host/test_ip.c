@@ -121,6 +121,18 @@ static void on_wire(void *ctx, uint64_t at, const void *frame, size_t len)
 	memcpy(wire_last, frame, MIN(len, sizeof(wire_last)));
 }
 
+/* Takes what is of one kind, and of another only a look. */
+static unsigned tapped, looked;
+static bool on_tap(void *ctx, const void *frame, size_t len)
+{
+	unsigned type = get16((const uint8_t *)frame + 12);
+
+	assert_ptr_equal(ctx, &fake);
+	tapped += type == 0x88a2;
+	looked += type == 0x88b5;
+	return type == 0x88a2;
+}
+
 static size_t status(void *ctx, char *buf, size_t size)
 {
 	assert_true(size >= 1000);
@@ -140,6 +152,7 @@ static void starts(void **state)
 				 .seed = 1,
 				 .wire_type = 0x88b5,
 				 .wire = on_wire,
+				 .tap = on_tap,
 				 .status = status,
 				 .ctx = &fake};
 	struct why why = {""};
@@ -191,13 +204,32 @@ static void gives_the_wire_its_frames(void **state)
 	assert_int_equal(wire_frames, 1000);
 	assert_memory_equal(wire_last, f, sizeof(f));
 	/* Another type is nobody's and costs no buffer. */
-	eth(f, 0x88a2);
+	eth(f, 0x88cc);
 	for (unsigned i = 0; i < 1000; i++)
 		in(f, sizeof(f));
 	assert_int_equal(wire_frames, 1000);
 	assert_int_equal(nic.stats.rx_starved, 0);
 	assert_true(netip_send(f, 60));
 	assert_memory_equal(fake.sent_frame, f, 60);
+}
+
+static void the_tap_comes_first(void **state)
+{
+	uint8_t f[60] = {0};
+	unsigned before = wire_frames;
+
+	looked = tapped = 0;
+	/* more than the card has buffers: they are given back */
+	for (unsigned i = 0; i < 2 * NIC_RX_BUFFERS; i++) {
+		eth(f, 0x88a2);
+		in(f, sizeof(f));
+	}
+	assert_int_equal(tapped, 2 * NIC_RX_BUFFERS);
+	assert_int_equal(wire_frames, before);
+	eth(f, 0x88b5);
+	in(f, sizeof(f));
+	assert_int_equal(looked, 1);
+	assert_int_equal(wire_frames, before + 1);
 }
 
 static void sends_the_log_as_syslog(void **state)
@@ -340,6 +372,7 @@ int main(void)
 		cmocka_unit_test(answers_arp),
 		cmocka_unit_test(answers_ping),
 		cmocka_unit_test(gives_the_wire_its_frames),
+		cmocka_unit_test(the_tap_comes_first),
 		cmocka_unit_test(sends_the_log_as_syslog),
 		cmocka_unit_test(waits_when_the_card_is_full),
 		cmocka_unit_test(shows_status_and_log_to_who_connects),

@@ -256,6 +256,24 @@ static void e1000_takes_the_mac_from_the_eeprom(void **state)
 	assert_non_null(strstr(why.text, "no usable MAC address"));
 }
 
+/* 8254x manual, 13.5.2: a second receive address; I21x: those are the firmware's, so all is taken. */
+static void a_second_address(void **state)
+{
+	static const uint8_t mac[] = {0x06, 0x11, 0x22, 0x33, 0x44, 0x55};
+	struct nic_id id;
+
+	card_start(0, NIC_MTU);
+	nic_add_mac(&nic, mac);
+	assert_int_equal(fake.regs[0x5408 / 4], 0x33221106);
+	assert_int_equal(fake.regs[0x540c / 4], 0x80005544);
+	assert_int_equal(fake.regs[0x100 / 4] & 8, 0);
+	id = *nic.id;
+	id.flags |= E1000_NO_EERD;
+	nic.id = &id;
+	nic_add_mac(&nic, mac);
+	assert_int_equal(fake.regs[0x100 / 4] & 8, 8);
+}
+
 static void a_stuck_reset_is_told(void **state)
 {
 	struct why why = {""};
@@ -364,6 +382,7 @@ int main(void)
 		cmocka_unit_test(e1000_drops_damaged_and_long_frames),
 		cmocka_unit_test(e1000_length_beyond_the_buffer_is_refused),
 		cmocka_unit_test(e1000_takes_the_mac_from_the_eeprom),
+		cmocka_unit_test(a_second_address),
 		cmocka_unit_test(a_stuck_reset_is_told),
 		cmocka_unit_test(e1000_reports_events_once),
 		cmocka_unit_test(virtio_refuses_impossible_used_entries),

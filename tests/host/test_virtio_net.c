@@ -20,19 +20,24 @@ static const uint8_t mac[] = {2, 1, 2, 3, 4, 5};
 static struct virtio_net net;
 static struct rig rig;
 static unsigned frames;
+static bool full;
 static size_t frame_len;
 static uint8_t frame[VIRTIO_NET_FRAME];
 
-static void on_send(void *ctx, const void *bytes, size_t len)
+static bool on_send(void *ctx, const void *bytes, size_t len)
 {
+	if (full)
+		return false;
 	frames++;
 	frame_len = len;
 	memcpy(frame, bytes, len);
+	return true;
 }
 
 static void ready(void)
 {
 	frames = 0;
+	full = false;
 	virtio_net_init(&net, mac, on_send, NULL);
 	rig_init(&rig, &net.virtio);
 	rig_start(&rig, RIG_VERSION_1 | 1 << 5 | 1 << 16, 128);
@@ -154,6 +159,29 @@ static void the_cable(void **state)
 	assert_int_equal(rig_common(&rig, 21, 1), 1);
 }
 
+static void the_wire_is_full(void **state)
+{
+	ready();
+	full = true;
+	send(12, 100);
+	send(12, 100);
+	assert_int_equal(frames, 0);
+	assert_false(taken(TX, 0));
+	full = false;
+	virtio_net_resume(&net);
+	assert_int_equal(frames, 2);
+	assert_memory_equal(frame, host_ram() + DATA, 100);
+	assert_true(taken(TX, 0));
+	assert_true(taken(TX, 0));
+	/* a reset drops what waits */
+	full = true;
+	send(12, 100);
+	rig_start(&rig, RIG_VERSION_1, 128);
+	full = false;
+	virtio_net_resume(&net);
+	assert_int_equal(frames, 2);
+}
+
 static void many_frames_in_turns(void **state)
 {
 	ready();
@@ -169,9 +197,10 @@ static void many_frames_in_turns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_it_is),  cmocka_unit_test(the_guest_sends),
-		cmocka_unit_test(bad_buffers), cmocka_unit_test(the_guest_receives),
-		cmocka_unit_test(the_cable),   cmocka_unit_test(many_frames_in_turns),
+		cmocka_unit_test(what_it_is),       cmocka_unit_test(the_guest_sends),
+		cmocka_unit_test(bad_buffers),      cmocka_unit_test(the_guest_receives),
+		cmocka_unit_test(the_cable),        cmocka_unit_test(many_frames_in_turns),
+		cmocka_unit_test(the_wire_is_full),
 	};
 
 	return cmocka_run_group_tests_name("virtio-net", tests, NULL, NULL);

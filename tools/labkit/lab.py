@@ -78,7 +78,7 @@ class Lab:
         emulator = Bochs(options, self.work) if options.emu == "bochs" else Qemu(options, self.work)
         os.makedirs(options.logdir, exist_ok=True)
         for name in os.listdir(options.logdir):
-            if re.fullmatch(r"(node\d+|console|dnsmasq|switch|vblade)\.(log|(emulator|bochs|qemu)\.log|gdb)", name):
+            if re.fullmatch(r"(node\d+|console|dnsmasq|switch|vblade|http)\.(log|(emulator|bochs|qemu)\.log|gdb)", name):
                 os.unlink(os.path.join(options.logdir, name))
         disk = self.boot_medium(guest)
         echo = self.echo_log if options.interactive else (print if options.verbose else None)
@@ -107,7 +107,7 @@ class Lab:
         if switched:
             self.start_switch()
         if options.aoe:
-            self.start_aoe_target()
+            self.start_helper("vblade", network.aoe_target(options.aoe))
         if options.boot == "esp":
             return netboot.disk(options, guest, self.work)
         served = netboot.folder(options, guest, self.work)
@@ -115,13 +115,15 @@ class Lab:
         self.stack.callback(stop, dnsmasq.process)
         pipe = Pipe("dnsmasq", dnsmasq.output, self.log_file("dnsmasq.log", None))
         self.selector.register(dnsmasq.output, selectors.EVENT_READ, pipe)
+        if options.http:
+            self.start_helper("http", network.http_server(served))
         return None
 
-    def start_aoe_target(self):
-        target = network.aoe_target(self.options.aoe)
-        self.stack.callback(stop, target)
-        pipe = Pipe("vblade", target.stdout, self.log_file("vblade.log", None))
-        self.selector.register(target.stdout, selectors.EVENT_READ, pipe)
+    def start_helper(self, name, process):
+        """A server beside dnsmasq; what it says is kept."""
+        self.stack.callback(stop, process)
+        pipe = Pipe(name, process.stdout, self.log_file(f"{name}.log", None))
+        self.selector.register(process.stdout, selectors.EVENT_READ, pipe)
 
     def start_switch(self):
         switch = network.switch(self.options)

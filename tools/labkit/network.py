@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 from labkit import SetupError
@@ -116,6 +117,13 @@ def aoe_target(image):
         )
     except FileNotFoundError:
         raise SetupError("'vblade' is missing: `make packages` installs it.") from None
+
+
+def http_server(folder):
+    command = [sys.executable, "-u", "-m", "http.server", "80", "--bind", SERVER, "--directory", folder]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def stop_switch(process):

@@ -113,6 +113,8 @@ def guest_options(parser):
     group.add_argument("--disk", metavar="FILE", help="an image, loaded at boot: the guest's /dev/vda")
     group.add_argument("--aoe", metavar="FILE",
                        help="an image that a vblade on the lab's network serves: the guest's /dev/vda")  # fmt: skip
+    group.add_argument("--http", action="store_true",
+                       help="serve what is netbooted by HTTP as well, for a guest with net=on")  # fmt: skip
     group.add_argument("--append", metavar="STRING", help="the guest's command line")
     group.add_argument("--hv-append", default="", metavar="STRING", help="more hypervisor options")
     group.add_argument(
