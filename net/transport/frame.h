@@ -51,9 +51,8 @@ struct PACKED wire_eth {
 ASSERT_SIZE(struct wire_eth, WIRE_ETH);
 
 /*
- * Starts every frame. Until frames are authenticated, the first half of the tag is wire_sum() of what
- * is behind the head, seeded with wire_sum() of what is before the tag, Ethernet header included; the
- * second half is zero.
+ * Starts every frame. Until frames are authenticated, the first half of the tag is wire_frame_sum() and
+ * the second half is zero.
  */
 struct PACKED wire_head {
 	uint8_t version, kind;
@@ -201,6 +200,12 @@ uint32_t wire_cluster_hash(const char *name);
 
 /* Checksum of `len` bytes, 64 bits, good against accidents and not against an enemy. */
 uint64_t wire_sum(const void *data, size_t len, uint64_t seed);
+
+/*
+ * Checksum of a frame up to head->length, the tag left out. From the Ethernet header on: a damaged
+ * sender's MAC would look like another node.
+ */
+uint64_t wire_frame_sum(const void *frame);
 
 /*
  * Finishes a frame of `body` bytes behind the head, which stands at frame + WIRE_ETH: fills in the

@@ -11,7 +11,7 @@
 #define XPORT_RTO_MIN       (200 * NS_PER_US)
 #define XPORT_RTO_MAX       (1 * NS_PER_S)
 #define XPORT_ACK_DELAY     (50 * NS_PER_US) /* for data to ride on */
-#define XPORT_ACK_EVERY     4
+#define XPORT_ACK_EVERY     8
 #define XPORT_PROBES        4
 #define XPORT_WINDOW_FIRST  32
 #define XPORT_WINDOW_MIN    8

@@ -104,7 +104,7 @@ def check_clocks(logs, nodes):
         check(apart <= error + back_error + 50, f"nodes {me} and {other} differ by {apart} us on their clocks ({logs})")
 
 
-def run_wire(nodes, *args, messages=10000, timeout=400):
+def run_wire(nodes, *args, messages=10000, timeout=400, clocks=True):
     """The hypervisor's self-test of the wire, without a guest: once on a good network, once with 5% loss."""
     messages = int(os.environ.get("WIRE_MESSAGES", messages))
     for logs, faults in (("good", ()), ("loss", ("--faults", "drop=5"))):
@@ -115,7 +115,8 @@ def run_wire(nodes, *args, messages=10000, timeout=400):
             logs=logs,
         )
         check_wire(logs, nodes, messages)
-        check_clocks(logs, nodes)
+        if clocks:
+            check_clocks(logs, nodes)
 
 
 def run_suite(words, *args, logs="run"):

@@ -13,8 +13,7 @@ static inline void version_set(void *frame, uint8_t version)
 	uint64_t sum;
 
 	head->version = version;
-	sum = wire_sum(frame, WIRE_ETH + offsetof(struct wire_head, tag), 0);
-	sum = wire_sum(head + 1, head->length - sizeof(*head), sum);
+	sum = wire_frame_sum(frame);
 	memcpy(head->tag, &sum, sizeof(sum));
 }
 
