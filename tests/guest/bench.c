@@ -75,7 +75,8 @@ static void test_self_ipi(void)
 	irq_on();
 	BENCH("self-ipi", "movl $0x40040, 0xfee00300; nop");
 	irq_off();
-	CHECK_EQ(trap_count[VEC_USER], LOOPS);
+	CHECK(trap_count[VEC_USER] == LOOPS || (machine.doubles && trap_count[VEC_USER] > LOOPS),
+	      "%u interrupts", trap_count[VEC_USER]);
 }
 
 /* The timer's one-shot interrupt wakes a halted CPU: armed at 1 tick, so the wait itself is small. */
@@ -94,15 +95,24 @@ static void test_msr(void)
 	BENCH("rdtsc", "rdtsc");
 }
 
+/* 5 is KVM's wake-up of the CPU with the APIC id in ECX: of this one, which is awake. */
+#define HYPERCALLS(insn)                                                                  \
+	do {                                                                              \
+		uint32_t a_ = 0x7fff;                                                     \
+                                                                                          \
+		if (TRY(insn, "+a"(a_) : : "ebx", "ecx", "edx", "memory") != -1)          \
+			test_skip("no hypercalls");                                       \
+		BENCH("hypercall-kick", "movl $5, %%eax; xorl %%ebx, %%ebx; xorl %%ecx, " \
+					"%%ecx; " insn);                                  \
+		BENCH("hypercall-none", "movl $0x7fff, %%eax; " insn);                    \
+	} while (0)
+
 static void test_hypercall(void)
 {
-	uint32_t a = 0x7fff;
-
-	if (TRY("vmcall", "+a"(a) : : "ebx", "ecx", "edx", "memory") != -1)
-		test_skip("no hypercalls");
-	/* 5 is KVM's wake-up of the CPU with the APIC id in ECX: of this one, which is awake. */
-	BENCH("vmcall-kick", "movl $5, %%eax; xorl %%ebx, %%ebx; xorl %%ecx, %%ecx; vmcall");
-	BENCH("vmcall-unknown", "movl $0x7fff, %%eax; vmcall");
+	if (machine.amd)
+		HYPERCALLS("vmmcall");
+	else
+		HYPERCALLS("vmcall");
 }
 
 /* The first touch of a page nobody has used. */

@@ -31,6 +31,8 @@ guests: $(GUESTS) ## the bare-metal test guests, build/guests/*.elf
 check-guests-native: $(GUESTS) ## the test guests on QEMU itself: do the tests state how a PC behaves?
 	tests/guest/run-native $(GUESTS)
 
+TEST_PARTS += check-guests-native
+
 check-guests: $(GUESTS) boot ## the test guests under the hypervisor, one emulated node of two CPUs
 	tests/guest/run-lab $(GUESTS)
 

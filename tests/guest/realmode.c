@@ -244,17 +244,27 @@ static void test_divide(void)
 	CHECK_EQ(rm_a, (uint32_t)rm_div_at & 0xffff);
 }
 
+/*
+ * A PC gives one interrupt for each turn of the timer, and drops what comes while one waits. Whoever runs
+ * the machine may stop it for a while just before CLI, which lets in another, so time says how many may come.
+ */
 static void test_halt(void)
 {
+	uint32_t most;
+	uint64_t start;
+
 	vector_set(8, rm_tick);
 	pic_setup(8, 0xfffe);
 	lapic_write(LAPIC_LVT_LINT0, RTE_EXTINT);
+	(void)tsc_per_ms();
+	start = rdtsc();
 	pit_set(0, 2, PIT_HZ / 1000);
 	run(rm_halt);
+	most = (uint32_t)((rdtsc() - start) * 9 / 8 /
+			  tsc_per_ms()); /* the TSC's rate is measured */
 	pic_setup(VEC_PIC, 0xffff);
 	lapic_write(LAPIC_LVT_LINT0, LVT_MASKED);
-	/* The last wake may bring a tick more that was late. */
-	CHECK(rm_a >= 5 && rm_a < 50, "%u ticks", rm_a);
+	CHECK(rm_a >= 5 && rm_a <= most, "%u ticks, expected 5 to %u", rm_a, most);
 }
 
 static void test_io(void)

@@ -105,28 +105,42 @@ void cmos_write(uint8_t index, uint8_t v)
 	outb(0x71, v);
 }
 
-/* Counts TSC ticks while channel 2 runs down 10 ms, its output seen at port 0x61. */
-static uint32_t ticks_in_10_ms(void)
+/*
+ * TSC ticks per ms, by at least 10 ms of channel 2, and into `doubt` by how much more it could be: whoever
+ * runs the machine may stop it in the middle of a reading. False when the count has run out.
+ */
+static bool measure_tsc(uint32_t *per_ms, uint32_t *doubt)
 {
-	const uint16_t count = PIT_HZ / 100;
-	uint64_t start;
+	uint64_t before[2], after[2];
+	uint16_t count[2], passed;
 
 	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1)); /* gate on, speaker off */
-	pit_set(2, 0, count);
-	start = rdtsc();
-	while (!(inb(0x61) & 0x20))
-		;
-	return (uint32_t)(rdtsc() - start);
+	pit_set(2, 0, 0xffff);
+	before[0] = rdtsc();
+	count[0] = pit_read(2);
+	after[0] = rdtsc();
+	do {
+		before[1] = rdtsc();
+		count[1] = pit_read(2);
+		after[1] = rdtsc();
+		passed = (uint16_t)(count[0] - count[1]);
+	} while (passed < PIT_HZ / 100 && !(inb(0x61) & 0x20));
+	*per_ms = (uint32_t)((before[1] - after[0]) * (PIT_HZ / 1000) / passed);
+	*doubt = (uint32_t)((after[1] - before[0]) * (PIT_HZ / 1000) / passed) - *per_ms;
+	return !(inb(0x61) & 0x20);
 }
 
-/* Whoever runs the machine may stop it for a while, which only ever makes the count too large. */
+/* The first measurement that leaves little doubt, or the best of many. */
 static uint32_t calibrate(void)
 {
-	uint32_t best = UINT32_MAX;
+	uint32_t best = 0, least = UINT32_MAX, per_ms, doubt;
 
-	for (unsigned i = 0; i < 3; i++)
-		best = MIN(best, ticks_in_10_ms());
-	return best / 10;
+	for (unsigned i = 0; i < 100 && least > best / 16; i++)
+		if (measure_tsc(&per_ms, &doubt) && doubt < least) {
+			best = per_ms;
+			least = doubt;
+		}
+	return best + least / 2;
 }
 
 uint32_t tsc_per_ms(void)

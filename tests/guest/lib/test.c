@@ -167,7 +167,7 @@ static bool word_is(const char *value, const char *want)
 
 static void learn_machine(uint32_t magic, const struct multiboot_info *mb)
 {
-	struct cpuid hv = cpuid(0x40000000, 0);
+	struct cpuid hv = cpuid(0x40000000, 0), vendor = cpuid(0, 0);
 
 	if (magic == 0x2badb002 && (mb->flags & MB_INFO_CMDLINE))
 		str_copy(machine.cmdline, (const char *)mb->cmdline, sizeof(machine.cmdline));
@@ -175,6 +175,10 @@ static void learn_machine(uint32_t magic, const struct multiboot_info *mb)
 	if (magic == 0x2badb002 && (mb->flags & MB_INFO_MEM))
 		machine.ram_top = (uint32_t)MIN(MIB(1) + KIB(mb->mem_upper), MIB(3072));
 	machine.amalgam = word_is(option("expect"), "amalgam");
+	/* After its VMRUN the vector stays noted as one to raise, and a request to leave QEMU's loop finds it. */
+	machine.doubles = machine.amalgam && machine.tcg_cpu;
+	/* "AuthenticAMD" */
+	machine.amd = vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;
 	machine.bochs = word_is(option("native"), "bochs");
 	/* "TCGTCGTCGTCG" */
 	machine.tcg = hv.b == 0x54474354 && hv.c == 0x43544743 && hv.d == 0x47435447;

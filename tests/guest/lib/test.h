@@ -24,7 +24,9 @@ struct machine {
 	bool amalgam; /* expect=amalgam was given */
 	bool tcg; /* QEMU itself without hardware virtualization: known to deviate from the manual */
 	bool tcg_cpu; /* QEMU's software runs the code, with (cpu=tcg was given) or without Amalgam */
-	bool bochs;   /* Bochs itself (native=bochs was given): so is this */
+	bool doubles;     /* QEMU's AMD-V: an interrupt that is injected comes twice now and then */
+	bool amd;         /* an AMD CPU: its hypercall is VMMCALL, and VMCALL is undefined */
+	bool bochs;       /* Bochs itself (native=bochs was given): so is this */
 	uint32_t ram_top; /* end of the RAM that starts at 1 MiB; below 4 GiB */
 	char cmdline[256];
 };
