@@ -83,12 +83,15 @@ static void agent_resume(struct step *s, struct agent *a)
 	struct dsm *d = s->d;
 	struct page *p = page_find(d, a->gfn);
 	struct dsm_action *act = step_act(s, DSM_ACT_RESUME);
-	uint64_t hold = a->pin ? d->cfg.pin_ns
-			       : MIN(d->cfg.hold_ns << MIN(a->tries, 16), d->cfg.hold_max_ns);
+	uint64_t hold = d->cfg.pin_ns;
 
 	act->agent = (uint16_t)(a - dsm_agents(d));
 	act->gfn = a->gfn;
 	act->frame = p ? page_frame(d, p) : 0;
+	/* At least as long as it took to get: under any contention half of the time is the guest's. */
+	if (!a->pin)
+		hold = MIN(MAX(d->cfg.hold_ns << MIN(a->tries, 16), d->now - a->since_ns),
+			   d->cfg.hold_max_ns);
 	a->state = AGENT_RUN;
 	a->deadline_ns = d->now + hold;
 	if (!a->remote)

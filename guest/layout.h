@@ -50,6 +50,14 @@ static inline uint64_t layout_ram_above(uint64_t ram_bytes)
 	return ram_bytes - layout_ram_low(ram_bytes);
 }
 
+/* The address behind the last byte of RAM. */
+static inline uint64_t layout_ram_end(uint64_t ram_bytes)
+{
+	uint64_t above = layout_ram_above(ram_bytes);
+
+	return above ? LAYOUT_RAM_ABOVE + above : ram_bytes;
+}
+
 /*
  * The IOAPIC input of a PCI slot's interrupt pin (0 = INTA#); the _PRT and the MP table say the
  * same.

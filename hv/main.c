@@ -125,7 +125,7 @@ static void start_wire(const struct handoff *handoff)
 		.head = options.head,
 		.syslog = options.syslog,
 		.mtu = options.mtu,
-		.cpus = pcpu_count(),
+		.cpus = options.cpus ? MIN(options.cpus, (uint64_t)pcpu_count()) : pcpu_count(),
 		.ram = pmem_free_bytes(),
 		.lost_ns = options.lost_after * NS_PER_MS,
 		.has_guest = handoff->file_count > 0,
@@ -145,8 +145,7 @@ static void join(const struct handoff *handoff)
 
 	start_wire(handoff);
 	if (!options.test_wire)
-		node_stop("this version joins nodes for the wire's self-test alone; say "
-			  "test-wire=1000, or nodes=1 for a guest");
+		return;
 	if (wire_selftest((uint32_t)options.test_wire, &why))
 		node_stop(why.text);
 	node_halt();

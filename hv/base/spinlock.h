@@ -27,6 +27,18 @@ static inline void spin_lock(struct spinlock *l)
 	atomic_store_explicit(&l->owner, me, memory_order_relaxed);
 }
 
+/* Takes the lock if it is free, and nobody waits for it. */
+static inline bool spin_trylock(struct spinlock *l)
+{
+	uint32_t serving = atomic_load_explicit(&l->serving, memory_order_acquire);
+
+	if (!atomic_compare_exchange_strong_explicit(&l->next, &serving, serving + 1,
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&l->owner, plat_cpu() + 1, memory_order_relaxed);
+	return true;
+}
+
 static inline void spin_unlock(struct spinlock *l)
 {
 	ASSERT(atomic_load_explicit(&l->owner, memory_order_relaxed) == plat_cpu() + 1);

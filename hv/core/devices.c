@@ -2,6 +2,8 @@
 #include "guest/layout.h"
 #include "hv/base/log.h"
 #include "hv/core/intr.h"
+#include "hv/core/link.h"
+#include "hv/core/remote.h"
 #include "hv/core/virtdev.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
@@ -18,6 +20,20 @@ static struct {
 	size_t count;
 	uint64_t next_poll;
 } console;
+
+/*
+ * Who has the lock may wait for a page of guest memory, and only the first CPU hears the other nodes:
+ * it goes on serving them while it waits for the lock.
+ */
+static void pc_lock(struct vm *vm)
+{
+	if (!vm_is_shared(vm)) {
+		spin_lock(&vm->pc_lock);
+		return;
+	}
+	while (!spin_trylock(&vm->pc_lock))
+		link_wait();
+}
 
 static void send_all(struct vm *vm, const struct ioapic_out *out)
 {
@@ -130,33 +146,13 @@ void devices_start(struct vm *vm)
 		.wall_clock_start = vm->wall_start,
 	};
 
-	spin_lock(&vm->pc_lock);
+	pc_lock(vm);
 	ioapic_init(&vm->ioapic, 0);
 	if (!vm->pc_on)
 		power_on(vm, &config);
 	else
 		pc_reset(&vm->pc, vm_now_ns(vm));
 	vm->pc_on = true;
-	spin_unlock(&vm->pc_lock);
-}
-
-uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size)
-{
-	struct vm *vm = v->vm;
-	uint32_t value;
-
-	spin_lock(&vm->pc_lock);
-	value = pc_io_read(&vm->pc, port, size, vm_now_ns(vm));
-	spin_unlock(&vm->pc_lock);
-	return value;
-}
-
-void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
-{
-	struct vm *vm = v->vm;
-
-	spin_lock(&vm->pc_lock);
-	pc_io_write(&vm->pc, port, size, value, vm_now_ns(vm));
 	spin_unlock(&vm->pc_lock);
 }
 
@@ -181,27 +177,80 @@ static uint64_t register_bytes(uint32_t value, gpa_t gpa, unsigned size)
 	return (wide >> (gpa & 3) * 8) & BITS(size * 8 - 1, 0);
 }
 
-uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+static uint64_t mmio_read(struct vm *vm, gpa_t gpa, unsigned size)
 {
-	struct vm *vm = v->vm;
-	uint32_t offset = gpa & 0xffc;
+	if (in_ioapic(gpa))
+		return register_bytes(ioapic_read(&vm->ioapic, gpa & 0xffc), gpa, size);
+	return pc_mmio_read(&vm->pc, gpa, size, vm_now_ns(vm));
+}
+
+static void mmio_write(struct vm *vm, gpa_t gpa, unsigned size, uint64_t value)
+{
+	uint32_t offset = gpa & 0xfff;
+	struct ioapic_out out;
+
+	if (!in_ioapic(gpa)) {
+		pc_mmio_write(&vm->pc, gpa, size, value, vm_now_ns(vm));
+		return;
+	}
+	/* The index is a register of one byte, and some firmware stores it so. */
+	if (!(offset & 3) && (size >= 4 || offset == IOAPIC_INDEX)) {
+		ioapic_write(&vm->ioapic, offset, (uint32_t)value, &out);
+		send_all(vm, &out);
+	}
+}
+
+uint64_t devices_read(struct vm *vm, uint64_t address, unsigned size, bool mmio)
+{
 	uint64_t value;
 
-	if (in_lapic(v, gpa))
-		return register_bytes(lapic_mmio_read(intr_lapic(v), offset, vm_guest_tsc(vm)), gpa,
-				      size);
-	spin_lock(&vm->pc_lock);
-	if (in_ioapic(gpa))
-		value = register_bytes(ioapic_read(&vm->ioapic, offset), gpa, size);
+	pc_lock(vm);
+	if (mmio)
+		value = mmio_read(vm, address, size);
 	else
-		value = pc_mmio_read(&vm->pc, gpa, size, vm_now_ns(vm));
+		value = pc_io_read(&vm->pc, (uint16_t)address, size, vm_now_ns(vm));
 	spin_unlock(&vm->pc_lock);
 	return value;
 }
 
+void devices_write(struct vm *vm, uint64_t address, unsigned size, bool mmio, uint64_t value)
+{
+	pc_lock(vm);
+	if (mmio)
+		mmio_write(vm, address, size, value);
+	else
+		pc_io_write(&vm->pc, (uint16_t)address, size, (uint32_t)value, vm_now_ns(vm));
+	spin_unlock(&vm->pc_lock);
+}
+
+uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size)
+{
+	if (!vm_is_head(v->vm))
+		return (uint32_t)remote_io(v, port, size, 0, 0);
+	return (uint32_t)devices_read(v->vm, port, size, false);
+}
+
+void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
+{
+	if (!vm_is_head(v->vm))
+		remote_io(v, port, size, NODE_IO_WRITE, value);
+	else
+		devices_write(v->vm, port, size, false, value);
+}
+
+uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+	if (in_lapic(v, gpa))
+		return register_bytes(
+			lapic_mmio_read(intr_lapic(v), gpa & 0xffc, vm_guest_tsc(v->vm)), gpa,
+			size);
+	if (!vm_is_head(v->vm))
+		return remote_io(v, gpa, size, NODE_IO_MMIO, 0);
+	return devices_read(v->vm, gpa, size, true);
+}
+
 void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
 {
-	struct vm *vm = v->vm;
 	uint32_t offset = gpa & 0xfff;
 
 	if (in_lapic(v, gpa)) {
@@ -209,24 +258,14 @@ void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value
 
 		if (size < 4 || offset & 3)
 			return;
-		lapic_mmio_write(intr_lapic(v), offset, (uint32_t)value, vm_guest_tsc(vm),
+		lapic_mmio_write(intr_lapic(v), offset, (uint32_t)value, vm_guest_tsc(v->vm),
 				 &actions);
 		intr_apply(v, &actions);
-		return;
-	}
-	spin_lock(&vm->pc_lock);
-	if (in_ioapic(gpa)) {
-		struct ioapic_out out;
-
-		/* The index is a register of one byte, and some firmware stores it so. */
-		if (!(offset & 3) && (size >= 4 || offset == IOAPIC_INDEX)) {
-			ioapic_write(&vm->ioapic, offset, (uint32_t)value, &out);
-			send_all(vm, &out);
-		}
+	} else if (!vm_is_head(v->vm)) {
+		remote_io(v, gpa, size, NODE_IO_MMIO | NODE_IO_WRITE, value);
 	} else {
-		pc_mmio_write(&vm->pc, gpa, size, value, vm_now_ns(vm));
+		devices_write(v->vm, gpa, size, true, value);
 	}
-	spin_unlock(&vm->pc_lock);
 }
 
 static void poll_console(struct vm *vm, uint64_t now)
@@ -253,7 +292,7 @@ uint64_t devices_tick(struct vm *vm)
 
 	if (!atomic_exchange(&vm->pc_timer_moved, false) && now < vm->pc_next)
 		return vm->pc_next;
-	spin_lock(&vm->pc_lock);
+	pc_lock(vm);
 	poll_console(vm, now);
 	poll = virtdev_poll(&vm->pc, now);
 	if (now >= pc_next_event(&vm->pc))
@@ -271,7 +310,7 @@ bool devices_int_ack(struct vm *vm, uint8_t *vector)
 {
 	bool waits;
 
-	spin_lock(&vm->pc_lock);
+	pc_lock(vm);
 	waits = vm->pc.intr_level;
 	if (waits)
 		*vector = pc_int_ack(&vm->pc);
@@ -283,7 +322,7 @@ void devices_eoi(struct vm *vm, uint8_t vector)
 {
 	struct ioapic_out out;
 
-	spin_lock(&vm->pc_lock);
+	pc_lock(vm);
 	ioapic_eoi(&vm->ioapic, vector, &out);
 	send_all(vm, &out);
 	spin_unlock(&vm->pc_lock);

@@ -10,6 +10,14 @@
 /* Powers the devices on, or resets them when the machine starts again. */
 void devices_start(struct vm *vm);
 
+/*
+ * The head's devices themselves: a port, or an address of device memory, `size` bytes wide. Any CPU of
+ * the head; no lock held.
+ */
+uint64_t devices_read(struct vm *vm, uint64_t address, unsigned size, bool mmio);
+void devices_write(struct vm *vm, uint64_t address, unsigned size, bool mmio, uint64_t value);
+
+/* An access of `v`: here, or on the head, whose answer it waits for. */
 uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size);
 void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
 

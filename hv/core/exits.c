@@ -7,6 +7,7 @@
 #include "hv/core/intr.h"
 #include "hv/core/kvm_pv.h"
 #include "hv/core/memory.h"
+#include "hv/core/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/walk.h"
 #include "hv/x86/cpu.h"
@@ -141,6 +142,10 @@ static void on_npf(struct vcpu *v, const struct vm_exit *exit)
 	gpa_t gpa = exit->npf.gpa;
 
 	if (memory_is_ram(v->vm, gpa)) {
+		if (vm_is_shared(v->vm)) {
+			share_fault(v, gpa, exit->npf.write);
+			return;
+		}
 		if (memory_populate(v->vm, gpa))
 			vm_fail(v->vm,
 				"this node has no RAM left to back guest address %#llx; give the "
@@ -321,6 +326,14 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 };
 // clang-format on
 
+/* A vCPU that goes to sleep needs its pages no more; one that runs keeps them for their time. */
+static void left_shared(struct vcpu *v, const struct vm_exit *exit)
+{
+	share_leave(v);
+	if (v->holds && exit->kind == VM_EXIT_HLT)
+		share_retired(v);
+}
+
 /*
  * A kick that comes after the look at `post` is an interrupt that waits: interrupts are off here, so it
  * ends the entry or the idle at once.
@@ -338,7 +351,11 @@ void vcpu_run(struct vcpu *v)
 			v->recheck = true;
 			continue;
 		}
+		if (vm_is_shared(vm) && !share_enter(v))
+			continue;
 		vm->ops->run(&v->virt, 0, &exit);
+		if (vm_is_shared(vm))
+			left_shared(v, &exit);
 		v->vid_stale = v->use_vid;
 		v->exits[exit.kind]++;
 		vcpu_exit_handlers[exit.kind](v, &exit);

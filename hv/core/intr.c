@@ -2,6 +2,8 @@
 #include "guest/layout.h"
 #include "hv/base/log.h"
 #include "hv/core/devices.h"
+#include "hv/core/link.h"
+#include "hv/core/remote.h"
 #include "hv/core/vcpu.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/irq.h"
@@ -50,13 +52,21 @@ void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src)
 	apic_match(&vm->book, msg, src, &targets);
 	cpuset_for_each(cpu, &targets)
 	{
-		if (cpu < vm->cpu_count && apic_post_msg(&vm->vcpus[cpu].post, msg))
+		if (cpu >= vm->cpu_count)
+			continue;
+		if (!vm_is_local(vm, cpu))
+			remote_post(vm, cpu, msg);
+		else if (apic_post_msg(&vm->vcpus[cpu].post, msg))
 			intr_kick(&vm->vcpus[cpu]);
 	}
 }
 
 void intr_unhalt(struct vcpu *target)
 {
+	if (!vm_is_local(target->vm, target->index)) {
+		remote_unhalt(target->vm, target->index);
+		return;
+	}
 	atomic_store(&target->pv_unhalt, true);
 	intr_kick(target);
 }
@@ -109,13 +119,17 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *a)
 
 		lapic_dest(&v->lapic, &dest);
 		apic_book_update(&v->vm->book, v->index, &dest);
+		if (vm_is_shared(v->vm))
+			remote_dest_tell(v, &dest);
 	}
 	if (a->mode_changed)
 		set_mode(v);
 	if (a->timer_changed || a->recheck)
 		v->recheck = true;
-	if (a->eoi_level)
+	if (a->eoi_level && vm_is_head(v->vm))
 		devices_eoi(v->vm, a->eoi_vector);
+	else if (a->eoi_level)
+		remote_eoi(v->vm, a->eoi_vector);
 	if (a->send_ipi)
 		intr_route(v->vm, &a->ipi, v->index);
 }
@@ -159,28 +173,56 @@ static void take_posted(struct vcpu *v)
 		set_eoi_exits(v);
 }
 
+/* A guest TSC as the host's; UINT64_MAX for what is too far away to matter. */
+static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
+{
+	uint64_t now = vm_guest_tsc(vm);
+
+	if (guest_tsc > now && guest_tsc - now > BIT(62))
+		return UINT64_MAX;
+	return guest_tsc + vm->tsc_base;
+}
+
+/*
+ * When the LAPIC's timer may interrupt, as a guest TSC. A tick whose handler waits for other nodes longer
+ * than the tick's period would leave no time for anything else: so from one to the next at least half of
+ * the time is the vCPU's own. A CPU may take its interrupts late; missed periods become one.
+ */
+static uint64_t timer_due(const struct vcpu *v)
+{
+	uint64_t due = lapic_timer_deadline(&v->lapic);
+
+	if (!v->stalled || due == UINT64_MAX)
+		return due;
+	return MAX(due, v->timer_fired + 2 * v->stalled - v->vm->tsc_base);
+}
+
 static void run_timers(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 	uint64_t guest = vm_guest_tsc(vm), next;
 
-	if (guest >= lapic_timer_deadline(&v->lapic))
+	if (guest >= timer_due(v)) {
 		lapic_timer_expire(intr_lapic(v), guest);
-	next = lapic_timer_deadline(&v->lapic);
+		v->timer_fired = rdtsc();
+		v->stalled = 0;
+	}
+	next = timer_due(v);
 	if (v->index == 0) {
 		uint64_t ns = devices_tick(vm);
 		uint64_t dev = ns == UINT64_MAX ? ns : ns_to_tsc(ns);
 
 		next = MIN(next, dev);
 	}
+	next = host_deadline(vm, next);
+	if (vm_is_shared(vm) && vcpu_leads(v))
+		next = MIN(next, link_deadline());
 	if (next == UINT64_MAX) {
 		if (v->armed_deadline)
 			hostapic_timer_stop();
 		v->armed_deadline = 0;
 		return;
 	}
-	/* The guest may ask for a time near the end of its counter: far away, whatever the sum wraps to. */
-	next = next > UINT64_MAX - vm->tsc_base ? UINT64_MAX : next + vm->tsc_base;
 	if (next != v->armed_deadline) {
 		v->armed_deadline = next;
 		hostapic_timer_arm(next);
@@ -274,6 +316,11 @@ static void deliver(struct vcpu *v)
 void intr_service(struct vcpu *v)
 {
 	v->recheck = false;
+	if (vm_is_shared(v->vm) && vcpu_leads(v)) {
+		link_poll();
+		if (vm_is_head(v->vm))
+			remote_serve(v->vm);
+	}
 	if (apic_post_pending(&v->post))
 		take_posted(v);
 	run_timers(v);

@@ -2,7 +2,6 @@
 #include "hv/base/gmem.h"
 #include "hv/base/log.h"
 #include "hv/core/intr.h"
-#include "hv/x86/tsc.h"
 
 /* CPUID 0x40000001 EAX */
 #define FEATURE_NOP_IO_DELAY BIT(1) /* port 0x80 writes are not needed */
@@ -68,13 +67,13 @@ static void clock_scale(uint64_t hz, uint32_t *mul, int8_t *shift)
  * Every vCPU gets the same numbers, counted from guest TSC 0, and the guest TSCs agree; so the clock is
  * the same function of the TSC everywhere and can't step back between CPUs. It is written once.
  */
-static int publish_time(gpa_t gpa)
+static int publish_time(const struct vm *vm, gpa_t gpa)
 {
 	struct pvclock_time t = {.version = 2, .flags = PVCLOCK_TSC_STABLE};
 	uint32_t mul;
 	int8_t shift;
 
-	clock_scale(tsc_hz(), &mul, &shift);
+	clock_scale(vm->tsc_hz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
 	return gmem_write(gpa, &t, sizeof(t));
@@ -101,7 +100,7 @@ int kvm_pv_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 
 	if (msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_OLD) {
 		if (value & 1) /* enabled; bit 0 is not part of the address */
-			err = publish_time(value & ~1ull);
+			err = publish_time(v->vm, value & ~1ull);
 		if (!err)
 			v->kvm_clock_msr = value;
 	} else {

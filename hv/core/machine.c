@@ -6,7 +6,10 @@
 #include "hv/core/cpu_policy.h"
 #include "hv/core/devices.h"
 #include "hv/core/intr.h"
+#include "hv/core/link.h"
 #include "hv/core/memory.h"
+#include "hv/core/remote.h"
+#include "hv/core/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/virtdev.h"
 #include "hv/x86/cpu.h"
@@ -22,7 +25,7 @@ static struct vm vm;
 static struct machine_config config;
 static const struct boot_file *guest, *initrd, *disk;
 
-/* The CPUs of the machine meet here before and after each life. */
+/* The CPUs of the node meet here before and after each life. */
 static struct {
 	_Atomic unsigned arrived, round;
 } gate;
@@ -31,13 +34,17 @@ static void meet(void)
 {
 	unsigned round = atomic_load(&gate.round);
 
-	if (atomic_fetch_add(&gate.arrived, 1) + 1 == vm.cpu_count) {
+	if (atomic_fetch_add(&gate.arrived, 1) + 1 == vm.nodes.local_cpus) {
 		atomic_store(&gate.arrived, 0);
 		atomic_store(&gate.round, round + 1);
 		return;
 	}
-	while (atomic_load(&gate.round) == round)
-		cpu_pause();
+	while (atomic_load(&gate.round) == round) {
+		if (vm_is_shared(&vm))
+			link_wait();
+		else
+			cpu_pause();
+	}
 }
 
 static const struct boot_file *find_file(const char *name)
@@ -101,8 +108,51 @@ static int choose_memory(struct why *why)
 	return memory_init(&vm, bytes, why);
 }
 
+/* A node by itself: all vCPUs are here, and so are all devices. */
+static int alone(unsigned cpu_count, struct why *why)
+{
+	vm.cpu_count = MIN(cpu_count, (unsigned)VM_MAX_CPUS);
+	vm.nodes = (struct vm_nodes){.count = 1, .local_cpus = vm.cpu_count};
+	vm.tsc_hz = tsc_hz();
+	return choose_memory(why);
+}
+
+/* A node of several: which vCPUs and which memory are here follows from the membership. */
+static int together(uint64_t offers[VM_MAX_NODES], struct why *why)
+{
+	int err;
+
+	vm.nodes.count = (unsigned)config.options->nodes;
+	err = link_start(&vm, why);
+	return err ? err : remote_join(&vm, config.options->mem, offers, why);
+}
+
+static void number_vcpus(void)
+{
+	for (unsigned i = 0; i < vm.cpu_count; i++) {
+		vm.apic_ids[i] = i;
+		vm.vcpus[i].vm = &vm;
+		vm.vcpus[i].index = i;
+		atomic_store(&vm.vcpus[i].touching, NO_GFN);
+	}
+}
+
+static int create_npt(struct why *why)
+{
+	int err = 0;
+
+	vm.npt = vm.ops->npt_create(why);
+	if (!vm.npt)
+		return ERR_NOMEM;
+	if (vm.features.apic_access_page && config.options->apic_hw == APIC_HW_AUTO)
+		err = vm.ops->npt_map_apic(vm.npt, LAYOUT_LAPIC);
+	return err ? why_set(why, err, "no RAM for the guest's APIC page (%s)", err_name(err)) : 0;
+}
+
 int machine_create(const struct machine_config *c, unsigned cpu_count, struct why *why)
 {
+	uint64_t offers[VM_MAX_NODES];
+	bool shared = c->options->nodes > 1;
 	int err;
 
 	config = *c;
@@ -110,40 +160,35 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	vm.options = c->options;
 	vm.wall_start = c->wall_clock;
 	vm.tsc_base = rdtsc();
-	vm.cpu_count = MIN(cpu_count, (unsigned)VM_MAX_CPUS);
-	if (c->options->cpus)
-		vm.cpu_count = MIN(vm.cpu_count, (unsigned)c->options->cpus);
-	for (unsigned i = 0; i < vm.cpu_count; i++)
-		vm.apic_ids[i] = i;
 	vm.ops->features(&vm.features);
 	if (!c->options->large_pages)
 		vm.features.large_pages = false;
-	cpu_policy_init();
 	apic_book_init(&vm.book);
 	intr_setup();
-	err = choose_files(why);
+	err = shared ? together(offers, why) : alone(cpu_count, why);
+	if (!err && vm_is_head(&vm))
+		err = choose_files(why);
 	if (!err)
-		err = choose_memory(why);
+		err = create_npt(why);
+	if (!err && shared)
+		err = share_init(&vm, offers, why);
 	if (err)
 		return err;
-	vm.npt = vm.ops->npt_create(why);
-	if (!vm.npt)
-		return ERR_NOMEM;
+	cpu_policy_init();
+	number_vcpus();
 	memory_attach(&vm);
 	if (disk)
 		virtdev_disk_image(disk->data, disk->size);
-	else if (c->options->disk[0])
+	else if (c->options->disk[0] && vm_is_head(&vm))
 		err = virtdev_disk_aoe(&vm, c->options->disk + strlen(DISK_AOE), why);
-	if (c->options->net)
+	if (c->options->net && vm_is_head(&vm))
 		virtdev_net(&vm);
 	if (err)
 		return err;
-	if (vm.features.apic_access_page && c->options->apic_hw == APIC_HW_AUTO)
-		err = vm.ops->npt_map_apic(vm.npt, LAYOUT_LAPIC);
-	if (err)
-		return why_set(why, err, "no RAM for the guest's APIC page (%s)", err_name(err));
-	log_info(LOG_GUEST, "the guest has %u CPUs and %llu MiB; image '%s', %zu KiB", vm.cpu_count,
-		 (unsigned long long)(vm.ram_bytes >> 20), guest->name, guest->size >> 10);
+	log_info(LOG_GUEST, "the guest has %u CPUs and %llu MiB", vm.cpu_count,
+		 (unsigned long long)(vm.ram_bytes >> 20));
+	if (vm_is_head(&vm))
+		log_info(LOG_GUEST, "image '%s', %zu KiB", guest->name, guest->size >> 10);
 	return 0;
 }
 
@@ -229,24 +274,45 @@ static int load_guest(struct why *why)
 }
 
 /* A LAPIC as after power on; the boot CPU's as a BIOS leaves it. */
+static void reset_lapic(struct lapic *l, uint32_t *page, unsigned cpu)
+{
+	const struct lapic_config wanted = {
+		.apic_id = vm.apic_ids[cpu],
+		.bsp = cpu == 0,
+		.features = LAPIC_HAS_X2APIC | LAPIC_HAS_TSC_DEADLINE,
+		.phys_bits = (uint8_t)(cpu_policy_cpuid(&vm.vcpus[cpu], 0x80000008, 0).eax & 0xff),
+		.tsc_hz = vm.tsc_hz,
+		.timer_hz = vm.tsc_hz,
+	};
+
+	lapic_init(l, page, &wanted);
+	if (wanted.bsp)
+		lapic_virtual_wire(l);
+}
+
+/* How every LAPIC of the machine, also those of other nodes, is addressed after power on. */
+static void reset_book(void)
+{
+	static uint32_t page[PAGE_SIZE / 4] ALIGNED(PAGE_SIZE);
+	static struct lapic scratch;
+	struct apic_dest dest;
+
+	apic_book_init(&vm.book);
+	for (unsigned i = 0; i < vm.cpu_count; i++) {
+		reset_lapic(&scratch, page, i);
+		lapic_dest(&scratch, &dest);
+		apic_book_update(&vm.book, i, &dest);
+	}
+}
+
 static void reset_vcpu(struct vcpu *v)
 {
-	struct lapic_config lapic = {
-		.apic_id = vm.apic_ids[v->index],
-		.bsp = v->index == 0,
-		.features = LAPIC_HAS_X2APIC | LAPIC_HAS_TSC_DEADLINE,
-		.phys_bits = (uint8_t)(cpu_policy_cpuid(v, 0x80000008, 0).eax & 0xff),
-		.tsc_hz = tsc_hz(),
-		.timer_hz = tsc_hz(),
-	};
-	struct lapic_actions actions = {.dest_changed = true, .mode_changed = true};
+	struct lapic_actions actions = {.mode_changed = true};
 
 	apic_post_init(&v->post);
-	lapic_init(&v->lapic, v->lapic.regs, &lapic);
-	if (lapic.bsp)
-		lapic_virtual_wire(&v->lapic);
+	reset_lapic(&v->lapic, v->lapic.regs, v->index);
 	vm.ops->vcpu_reset(&v->virt);
-	v->state = lapic.bsp ? VCPU_RUNNING : VCPU_WAIT_SIPI;
+	v->state = v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI;
 	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
 	v->kvm_clock_msr = v->kvm_wall_msr = 0;
 	v->misc_enable = 1;
@@ -298,7 +364,7 @@ static void report_end(enum vm_stop how)
 	}
 }
 
-/* CPU 0 alone: devices, memory contents and its own vCPU for the next life. */
+/* vCPU 0 alone: devices, memory contents and its own vCPU for the next life. */
 static void boot(void)
 {
 	struct why why = {""};
@@ -308,11 +374,25 @@ static void boot(void)
 		vm_fail(&vm, "%s", why.text);
 }
 
+/* The node's first CPU: the next life begins when all nodes are ready for it. */
+static void start(void)
+{
+	if (vm_is_shared(&vm)) {
+		remote_next_life(&vm);
+		remote_ready_all(&vm);
+	}
+	if (vm_is_head(&vm) && atomic_load(&vm.stop) == VM_RUNNING)
+		boot();
+}
+
 /* True when the machine is to boot again. */
 static bool again(void)
 {
-	enum vm_stop how = atomic_load(&vm.stop);
+	enum vm_stop how;
 
+	if (vm_is_shared(&vm))
+		remote_stop_all(&vm);
+	how = atomic_load(&vm.stop);
 	report_end(how);
 	if (how != VM_RESET || config.options->on_reset == ON_RESET_STOP)
 		return false;
@@ -324,13 +404,12 @@ void machine_run_cpu(void)
 {
 	static _Atomic bool more;
 	struct pcpu *cpu = pcpu_this();
-	struct vcpu *v = &vm.vcpus[cpu->index];
+	struct vcpu *v = &vm.vcpus[vm.nodes.first_cpu + cpu->index];
+	bool leads = cpu->index == 0;
 	struct why why = {""};
 
-	if (cpu->index >= vm.cpu_count)
+	if (cpu->index >= vm.nodes.local_cpus)
 		return;
-	v->vm = &vm;
-	v->index = cpu->index;
 	v->pcpu = cpu;
 	cpu->vcpu = v;
 	if (create_vcpu(v, &why))
@@ -339,50 +418,59 @@ void machine_run_cpu(void)
 	do {
 		if (atomic_load(&vm.stop) != VM_FAILED)
 			reset_vcpu(v);
+		if (leads)
+			reset_book();
 		meet();
-		if (v->index == 0 && atomic_load(&vm.stop) == VM_RUNNING)
-			boot();
+		if (leads)
+			start();
 		meet();
 		vcpu_run(v);
 		meet();
-		if (v->index == 0)
+		if (leads)
 			atomic_store(&more, again());
 		meet();
 	} while (atomic_load(&more));
 	vm.ops->cpu_off();
 }
 
+static const struct vcpu *local_vcpu(unsigned i)
+{
+	return &vm.vcpus[vm.nodes.first_cpu + i];
+}
+
 static uint64_t sum_exits(enum vm_exit_kind kind)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < vm.cpu_count; i++)
-		sum += vm.vcpus[i].exits[kind];
+	for (unsigned i = 0; i < vm.nodes.local_cpus; i++)
+		sum += local_vcpu(i)->exits[kind];
 	return sum;
 }
 
 void machine_report(void)
 {
-	log_info(LOG_VCPU, "exit counters, all %u vCPUs:", vm.cpu_count);
+	log_info(LOG_VCPU, "exit counters, all %u vCPUs here:", vm.nodes.local_cpus);
 	for (enum vm_exit_kind kind = 0; kind < VM_EXIT_KINDS; kind++)
 		if (sum_exits(kind))
 			log_info(LOG_VCPU, "  %-18s %12llu", vcpu_exit_names[kind],
 				 (unsigned long long)sum_exits(kind));
-	for (unsigned i = 0; i < vm.cpu_count; i++) {
-		const struct vcpu *v = &vm.vcpus[i];
+	for (unsigned i = 0; i < vm.nodes.local_cpus; i++) {
+		const struct vcpu *v = local_vcpu(i);
 
 		log_info(LOG_VCPU,
 			 "vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed on "
 			 "demand, "
 			 "%llu device memory accesses, %llu accesses to unknown MSRs",
-			 i, (unsigned long long)v->injected, (unsigned long long)v->hypercalls,
-			 (unsigned long long)v->pages_backed, (unsigned long long)v->mmio,
-			 (unsigned long long)v->msr_unknown);
+			 v->index, (unsigned long long)v->injected,
+			 (unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
+			 (unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
 	}
 	virtdev_report();
 	log_info(LOG_VCPU, "guest memory: %llu of %llu MiB backed",
 		 (unsigned long long)(memory_backed(&vm) >> 20),
 		 (unsigned long long)(vm.ram_bytes >> 20));
+	if (vm_is_shared(&vm))
+		share_report();
 }
 
 bool machine_ended_well(void)

@@ -2,6 +2,7 @@
 #include "guest/layout.h"
 #include "hv/base/plat.h"
 #include "hv/base/string.h"
+#include "hv/core/share.h"
 #include "hv/x86/pmem.h"
 
 #define LARGE_ORDER         9u
@@ -129,6 +130,8 @@ uint64_t memory_backed(const struct vm *vm)
 {
 	uint64_t pages = 0;
 
+	if (vm_is_shared(vm))
+		return share_backed();
 	for (uint64_t i = 0; i < vm->frame_count; i++)
 		pages += vm->frames[i] != 0;
 	return pages << PAGE_SHIFT;
@@ -142,6 +145,8 @@ void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write)
 	ASSERT(len > 0 && (gpa & ~PAGE_MASK) + len <= PAGE_SIZE);
 	if (index == NO_FRAME)
 		return NULL;
+	if (vm_is_shared(vm))
+		return share_acquire(vm, gpa, write);
 	if (!vm->frames[index]) {
 		int err = memory_populate(vm, gpa);
 
@@ -159,5 +164,7 @@ void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write)
 
 void plat_gmem_release(gpa_t gpa, uint32_t len, bool write)
 {
-	/* One node owns every page for good, so there is nothing to give back. */
+	/* A node by itself owns every page for good: there is nothing to give back. */
+	if (vm_is_shared(attached))
+		share_release();
 }

@@ -3,6 +3,7 @@
 #include "hv/base/bits.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/core/link.h"
 #include "hv/core/wire.h"
 #include "hv/x86/pcpu.h"
 #include "hv/x86/tsc.h"
@@ -54,9 +55,9 @@ static bool send(void *ctx, const void *frame, size_t len)
 	}
 	card.last = tsc_now_ns();
 	if (len >= FRAME_MIN)
-		return wire_send_frame(frame, len);
+		return link_send_frame(frame, len);
 	memcpy(padded, frame, len);
-	return wire_send_frame(padded, FRAME_MIN);
+	return link_send_frame(padded, FRAME_MIN);
 }
 
 /* The node's address with the third bit turned and marked as locally given: no other node has it. */

@@ -2,6 +2,7 @@
 #include "hv/base/assert.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/core/link.h"
 #include "hv/core/wire.h"
 #include "hv/x86/tsc.h"
 #include "net/aoe/aoe.h"
@@ -95,7 +96,7 @@ static void transmit(void)
 	size_t len;
 
 	while ((len = aoe_tx(&net.aoe, tsc_now_ns(), net.out)) > 0)
-		wire_send_frame(net.out, len);
+		link_send_frame(net.out, len);
 }
 
 /* A request whose buffer was no good has been dropped by the device already. */
@@ -174,7 +175,7 @@ int netdisk_open(const char *name, struct blk_disk *disk, void (*wake)(void), st
 	net.open = true;
 	aoe_init(&net.aoe, &config, tsc_now_ns());
 	while (net.aoe.state != AOE_READY && tsc_now_ns() < end) {
-		wire_poll();
+		link_poll();
 		netdisk_poll();
 	}
 	if (net.aoe.state != AOE_READY)

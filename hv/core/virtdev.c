@@ -5,6 +5,7 @@
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/devices.h"
+#include "hv/core/link.h"
 #include "hv/core/netcard.h"
 #include "hv/core/netdisk.h"
 #include "hv/core/wire.h"
@@ -168,7 +169,7 @@ static uint64_t poll_lan(struct pc *pc, uint64_t now)
 
 	if (now < lan.next_poll)
 		return lan.next_poll;
-	wire_poll();
+	link_poll();
 	if (disk.remote)
 		next = MIN(next, netdisk_poll());
 	if (lan.card)

@@ -2,7 +2,8 @@
  * The virtual machine as one node sees it: its vCPUs, its guest memory, its interrupt system, and, on
  * the head, the PC's devices.
  *
- * Lock order (outermost first): vm->pc_lock, then vm->mem_lock, then pmem's and the log's own. A vCPU's
+ * Lock order (outermost first): vm->pc_lock, then vm->mem_lock or the link's, then pmem's and the log's
+ * own. A vCPU's
  * own state (registers, LAPIC) needs no lock: only its CPU touches it; others use vcpu_post().
  */
 #ifndef HV_CORE_VM_H
@@ -20,7 +21,9 @@
 #include "hv/core/virt.h"
 #include "hv/x86/pcpu.h"
 
-#define VM_MAX_CPUS 64
+#define VM_MAX_CPUS  64
+#define VM_MAX_NODES 32
+#define NO_GFN       UINT64_MAX
 
 enum vcpu_state {
 	VCPU_WAIT_SIPI, /* after INIT; not entered */
@@ -47,11 +50,22 @@ struct vcpu {
 	uint64_t armed_deadline;     /* host TSC for which the host timer is set; 0: not */
 	struct lapic lapic;
 	struct apic_post post;
+	/* Memory shared with other nodes; see hv/core/share.h. */
+	_Atomic bool in_guest;
+	_Atomic uint64_t epoch;  /* of vm->epoch: what this CPU's TLB and TSC offset follow */
+	_Atomic gfn_t touching;  /* the page that the hypervisor uses on this CPU, or NO_GFN */
+	_Atomic bool granted;    /* the page it waits for is here */
+	bool holds, hyper_holds; /* the engine may keep pages for the guest, for the hypervisor */
+	uint64_t fault_rip;      /* of the instruction the guest's pages are held for */
+	struct hist fault_ns[2]; /* read, write: from the fault to the page */
+	/* Host TSC ticks this vCPU has waited for other nodes since its timer's last interrupt, at that TSC. */
+	uint64_t stalled, timer_fired;
 	uint64_t kvm_clock_msr, kvm_wall_msr;
 	uint64_t misc_enable;
 	uint64_t exits[VM_EXIT_KINDS];
 	uint64_t pages_backed, mmio, injected, kicked, hypercalls, msr_unknown;
 	uint64_t hypercalls_unknown;
+	uint64_t accesses, remote_io;
 };
 
 enum vm_stop {
@@ -62,13 +76,26 @@ enum vm_stop {
 	VM_FAILED, /* vm->stop_why says why */
 };
 
+/* The cluster as this node sees it; a node by itself is number 0 of 1. */
+struct vm_nodes {
+	unsigned count, self, head;
+	unsigned first_cpu, local_cpus; /* vCPUs of this node */
+	unsigned most_cpus;             /* of any node */
+	uint8_t of_cpu[VM_MAX_CPUS];    /* the node that has the vCPU */
+	uint64_t clock_steps;           /* times the guest's TSC caught up with another node's */
+	uint64_t clock_stepped;         /* and by how many ticks in all */
+};
+
 struct vm {
 	const struct virt_ops *ops;
 	const struct options *options;
 	struct virt_features features;
 	struct npt *npt;
-	unsigned cpu_count;
-	struct vcpu vcpus[VM_MAX_CPUS];
+	struct vm_nodes nodes;
+	unsigned cpu_count;             /* of the machine */
+	struct vcpu vcpus[VM_MAX_CPUS]; /* those of other nodes are not in use */
+
+	_Atomic uint64_t epoch; /* rises when rights to memory are taken away or time moves */
 
 	struct spinlock mem_lock;
 	uint64_t ram_bytes;
@@ -87,14 +114,37 @@ struct vm {
 	uint32_t msr_named[64]; /* MSRs that the log has named as unknown */
 	unsigned msr_named_count;
 
-	uint64_t tsc_base;  /* host TSC at which the guest's TSC is 0 */
-	int64_t wall_start; /* Unix time at tsc_base, seconds */
+	_Atomic uint64_t tsc_base; /* host TSC at which the guest's TSC is 0; only falls */
+	uint64_t tsc_hz;           /* the guest's: the head's own */
+	int64_t wall_start;        /* Unix time at tsc_base, seconds */
 
 	_Atomic unsigned stop;
 	uint8_t debug_code;
 	struct spinlock stop_lock;
 	struct why stop_why;
 };
+
+/* Memory and devices are shared with other nodes. */
+static inline bool vm_is_shared(const struct vm *vm)
+{
+	return vm->nodes.count > 1;
+}
+
+static inline bool vm_is_head(const struct vm *vm)
+{
+	return vm->nodes.self == vm->nodes.head;
+}
+
+static inline bool vm_is_local(const struct vm *vm, unsigned cpu)
+{
+	return cpu - vm->nodes.first_cpu < vm->nodes.local_cpus;
+}
+
+/* The CPU of each node that serves the wire. */
+static inline bool vcpu_leads(const struct vcpu *v)
+{
+	return v->index == v->vm->nodes.first_cpu;
+}
 
 /* Stops the machine; the first reason counts. Any CPU, any lock. */
 void vm_stop(struct vm *vm, enum vm_stop how);

@@ -1,8 +1,12 @@
 #include "hv/core/wire.h"
 
+#include <stdatomic.h>
+
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/x86/cpu.h"
+#include "hv/x86/irq.h"
+#include "hv/x86/lapic.h"
 #include "hv/x86/pci.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
@@ -11,6 +15,13 @@
 
 #define PCI_CLASS          0x0a /* subclass and class, PCI 3.0, D.3 */
 #define PCI_CLASS_ETHERNET 0x0200
+#define PCI_COMMAND        0x04
+#define PCI_INTX_OFF       BIT(10)
+#define PCI_LINE           0x3c
+
+/* SDM vol. 3, 11.11 */
+#define MSI_ADDRESS    0xfee00000u
+#define MSI_DEST_SHIFT 12
 
 /* The same on every node, whatever silence each one bears: several beats must fit the least. */
 #define BEAT_NS  (50 * NS_PER_MS)
@@ -23,7 +34,9 @@ static struct {
 	uint32_t messages; /* of the self-test */
 	bool testing, up;
 	bool (*tap)(const void *frame, size_t len);
+	void (*receiver)(const struct xport_event *event);
 	char ended[240];
+	_Atomic uint64_t interrupts;
 } wire;
 
 /* --- The card, as its driver reaches it --- */
@@ -120,6 +133,8 @@ static void on_wire(void *ctx, uint64_t now, const struct xport_event *e)
 	(void)ctx, (void)now;
 	if (wire.testing)
 		selftest_event(&wire.test, e);
+	else if (wire.receiver)
+		wire.receiver(e);
 }
 
 static bool on_frame(void *ctx, const void *frame, size_t len)
@@ -243,6 +258,43 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 	return err;
 }
 
+/* --- The card's interrupt: it ends the guest's stay, or the CPU's sleep --- */
+
+static void card_calls(void)
+{
+	atomic_fetch_add_explicit(&wire.interrupts, 1, memory_order_relaxed);
+	nic_events(netnode_nic());
+}
+
+/*
+ * By message where the card can, else on its legacy line, which firmware has put into its registers.
+ * Without either the card is looked at from time to time (wire_wakes() stays false).
+ */
+static void open_interrupt(void)
+{
+	struct nic *nic = netnode_nic();
+	uint32_t line = pci_read(&wire.dev, PCI_LINE, 1);
+
+	irq_handler_set(IRQ_NIC, card_calls);
+	if (nic_msi(nic, MSI_ADDRESS | hostapic_id() << MSI_DEST_SHIFT, IRQ_NIC) != 0) {
+		if (line >= PIC_LINES || line == PIC_CASCADE) {
+			log_warn(LOG_NET, "the card has no interrupt; it is polled");
+			return;
+		}
+		pci_write(&wire.dev, PCI_COMMAND, 2,
+			  pci_read(&wire.dev, PCI_COMMAND, 2) & ~(uint32_t)PCI_INTX_OFF);
+		irq_pic_open(line, card_calls);
+		hostapic_extint();
+	}
+	nic_events(nic);
+	nic_irq(nic, true);
+}
+
+bool wire_wakes(void)
+{
+	return atomic_load_explicit(&wire.interrupts, memory_order_relaxed) > 0;
+}
+
 /* --- Running --- */
 
 int wire_start(const struct wire_options *options, struct why *why)
@@ -264,7 +316,10 @@ int wire_start(const struct wire_options *options, struct why *why)
 		return why_set(why, ERR_NOMEM,
 			       "no %zu KiB of contiguous RAM below 4 GiB for the network",
 			       size >> 10);
-	return netnode_start(&wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
+	err = netnode_start(&wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
+	if (err == 0)
+		open_interrupt();
+	return err;
 }
 
 void wire_poll(void)
@@ -318,6 +373,32 @@ bool wire_up(unsigned *self, unsigned *head)
 const char *wire_ended(void)
 {
 	return wire.ended[0] ? wire.ended : NULL;
+}
+
+const struct cluster *wire_cluster(void)
+{
+	return &netnode_station()->cluster;
+}
+
+void wire_receive(void (*fn)(const struct xport_event *event))
+{
+	wire.receiver = fn;
+}
+
+int wire_send(unsigned node, enum wire_channel channel, const struct xport_part *parts,
+	      unsigned count)
+{
+	return xport_send(&netnode_station()->xport, tsc_now_ns(), node, channel, parts, count);
+}
+
+void wire_flush(void)
+{
+	netnode_send(tsc_now_ns());
+}
+
+uint64_t wire_deadline(uint64_t now_ns)
+{
+	return netnode_deadline(now_ns);
 }
 
 static void peers_log(void)

@@ -6,6 +6,8 @@
 #define HV_CORE_WIRE_H
 
 #include "hv/base/err.h"
+#include "net/transport/cluster.h"
+#include "net/transport/xport.h"
 
 struct wire_options {
 	const char *cluster; /* its name */
@@ -42,6 +44,24 @@ uint16_t wire_mtu(void);
 bool wire_up(unsigned *self, unsigned *head);
 /* The sentence of what ended the cluster; NULL while nothing did. */
 const char *wire_ended(void);
+
+/* The membership, good once wire_up() is true. */
+const struct cluster *wire_cluster(void);
+
+/* `fn` gets the transport's events from now on, called from wire_poll(). */
+void wire_receive(void (*fn)(const struct xport_event *event));
+/*
+ * As xport_send(); wire_flush() then puts it on the wire. These two may be called from any CPU, one CPU
+ * being in any function of this file at a time.
+ */
+int wire_send(unsigned node, enum wire_channel channel, const struct xport_part *parts,
+	      unsigned count) MUST_CHECK;
+void wire_flush(void);
+/* When wire_poll() is due if nothing comes before, in ns of tsc_now_ns(). */
+uint64_t wire_deadline(uint64_t now_ns);
+
+/* The card's interrupt has come: what arrives wakes the CPU that called wire_start(). */
+bool wire_wakes(void);
 
 /*
  * Waits for the membership, exchanges `messages` messages of known content with every other node, each

@@ -20,6 +20,7 @@
 #define PIC1_DATA 0x21
 #define PIC2_CMD  0xa0
 #define PIC2_DATA 0xa1
+#define PIC_EOI   0x20
 
 /* SDM vol. 3, figure 6-8: a 64-bit gate. */
 struct gate {
@@ -63,6 +64,25 @@ static void mask_pics(void)
 	outb(PIC2_DATA, 1);
 	outb(PIC1_DATA, 0xff);
 	outb(PIC2_DATA, 0xff);
+}
+
+/* Ends the service of the line in both PICs, as a non-specific EOI does. */
+static void pic_eoi(uint8_t vector)
+{
+	if (vector >= FIRST_IRQ + 8)
+		outb(PIC2_CMD, PIC_EOI);
+	outb(PIC1_CMD, PIC_EOI);
+}
+
+void irq_pic_open(unsigned line, void (*fn)(void))
+{
+	ASSERT(line < PIC_LINES && line != PIC_CASCADE);
+	irq_handler_set((uint8_t)(FIRST_IRQ + line), fn);
+	if (line >= 8) {
+		outb(PIC2_DATA, (uint8_t)(inb(PIC2_DATA) & ~(1u << (line - 8))));
+		line = PIC_CASCADE;
+	}
+	outb(PIC1_DATA, (uint8_t)(inb(PIC1_DATA) & ~(1u << line)));
 }
 
 void irq_init(void)
@@ -117,6 +137,8 @@ void irq_dispatch(uint8_t vector)
 	}
 	if (handlers[vector]) {
 		handlers[vector]();
+		if (vector < FIRST_IRQ + PIC_LINES)
+			pic_eoi(vector);
 	} else if (!bitmap_test(logged, vector)) {
 		bitmap_set(logged, vector);
 		log_warn(LOG_X86, "interrupt vector %#x has no handler; it is ignored", vector);

@@ -5,6 +5,7 @@
 #include "hv/base/compiler.h"
 
 #define IRQ_KICK     0xf0 /* look at your posted work */
+#define IRQ_NIC      0xe0 /* the network card, where it interrupts by message */
 #define IRQ_TIMER    0xf1 /* hostapic_timer_arm */
 #define IRQ_ERROR    0xfe
 #define IRQ_SPURIOUS 0xff
@@ -29,6 +30,15 @@ void irq_load(void);
  * fn has returned. Handlers take no locks. A vector without a handler is counted and logged once.
  */
 void irq_handler_set(uint8_t vector, void (*fn)(void));
+
+#define PIC_LINES   16u
+#define PIC_CASCADE 2u
+
+/*
+ * Lets a line of the legacy PICs (0 to 15) through and sets what runs on it, as irq_handler_set();
+ * `fn` must quiet the device. It reaches the CPU that has called hostapic_extint().
+ */
+void irq_pic_open(unsigned line, void (*fn)(void));
 
 /* Runs on an NMI that is not panic's stop request. NULL (the default): counted in pcpu and ignored. */
 void irq_nmi_handler_set(void (*fn)(void));

@@ -32,6 +32,7 @@
 
 #define SVR_ENABLE      BIT(8)
 #define LVT_MASKED      BIT(16)
+#define LVT_EXTINT      (7u << 8)
 #define LVT_DEADLINE    BIT(18)
 #define DIVIDE_BY_16    0x3u
 
@@ -236,6 +237,11 @@ void hostapic_init_sipi(uint32_t apic_id, uint8_t page)
 void hostapic_init_sipi_others(uint8_t page)
 {
 	init_sipi(0, ICR_OTHERS, page);
+}
+
+void hostapic_extint(void)
+{
+	reg_write(REG_LVT_LINT0, LVT_EXTINT);
 }
 
 void hostapic_eoi(void)

@@ -26,6 +26,9 @@ void hostapic_init_sipi_others(uint8_t page);
 
 void hostapic_eoi(void);
 
+/* The calling CPU takes the interrupts of the legacy PICs from now on. SDM vol. 3, 11.5.1 */
+void hostapic_extint(void);
+
 /*
  * Fires IRQ_TIMER on this CPU once when the TSC reaches the deadline; one in the past fires at once.
  * A later call replaces an earlier one. Without TSC-deadline mode it may fire late by 1 us + 1/1000.

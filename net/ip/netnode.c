@@ -164,6 +164,11 @@ bool netnode_poll(uint64_t now)
 	return moved;
 }
 
+void netnode_send(uint64_t now)
+{
+	transmit(now);
+}
+
 uint64_t netnode_deadline(uint64_t now)
 {
 	return MIN(netip_deadline(now), station_deadline(&node.station));

@@ -35,6 +35,8 @@ int netnode_start(const struct nic_hw *hw, const struct netnode_config *config, 
 
 /* Everything that is due at `now`. True when something came or went. */
 bool netnode_poll(uint64_t now);
+/* Sends what is due; from any CPU, while no other is in any function of this file. */
+void netnode_send(uint64_t now);
 uint64_t netnode_deadline(uint64_t now);
 
 struct nic *netnode_nic(void);

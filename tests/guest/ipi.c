@@ -348,7 +348,7 @@ static void on_pong(struct regs *r)
 static void test_ping_pong(void)
 {
 	/* On QEMU's AMD-V a round is two wake-ups of a host's thread, which makes it slow. */
-	rounds = machine.doubles ? 2000 : 100000;
+	rounds = test_rounds(machine.doubles ? 2000 : 100000);
 	begin(NULL);
 	pings = pongs = 0;
 	trap_hook(VEC_IPI, on_ping);

@@ -7,7 +7,7 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/trap.h"
 
-#define ROUNDS 20000u
+#define ROUNDS 20000u /* unless rounds= says otherwise */
 
 /* Variables on pages of their own, so that on a cluster each moves by itself. */
 static struct {
@@ -30,17 +30,18 @@ static bool barrier_wait(uint32_t n)
 	return WAIT(turn.v != now, 60000);
 }
 
-/* One side of a two-CPU litmus test; `round` runs ROUNDS times on each CPU. */
+/* One side of a two-CPU litmus test; it runs `rounds` times on each CPU. */
 struct litmus {
 	void (*side[2])(void);
 	void (*check)(void); /* on CPU 0, while CPU 1 waits */
 };
 
 static const struct litmus *volatile current;
+static volatile uint32_t rounds = ROUNDS;
 
 static void other_side(void *arg)
 {
-	for (uint32_t i = 0; i < ROUNDS; i++) {
+	for (uint32_t i = 0; i < rounds; i++) {
 		if (!barrier_wait(2))
 			return;
 		current->side[1]();
@@ -52,10 +53,11 @@ static void other_side(void *arg)
 static void run(const struct litmus *l)
 {
 	smp_start_all(2);
+	rounds = test_rounds(ROUNDS);
 	current = l;
 	arrived.v = 0;
 	smp_call(1, other_side, NULL);
-	for (uint32_t i = 0; i < ROUNDS; i++) {
+	for (uint32_t i = 0; i < rounds; i++) {
 		x.v = y.v = 0;
 		REQUIRE(barrier_wait(2), "round %u: the other CPU is lost", i);
 		l->side[0]();
@@ -97,7 +99,7 @@ static void test_store_buffering(void)
 	fenced = both_zero = 0;
 	run(&sb);
 	print("# store buffering: both loads early in %u of %u rounds, as allowed\n", both_zero,
-	      ROUNDS);
+	      rounds);
 	fenced = 1;
 	both_zero = 0;
 	run(&sb);
@@ -192,8 +194,6 @@ static void test_coherence(void)
 
 /* --- Atomicity --- */
 
-#define ADDS 20000u
-
 static uint8_t area[2 * 4096] ALIGNED(4096);
 static volatile uint32_t *target;
 static volatile uint32_t go;
@@ -204,7 +204,7 @@ static void add_many(void *arg)
 
 	while (!go)
 		cpu_pause();
-	for (uint32_t i = 0; i < ADDS; i++)
+	for (uint32_t i = 0; i < rounds; i++)
 		asm volatile("lock; incl %0" : "+m"(*p) : : "cc", "memory");
 }
 
@@ -225,7 +225,7 @@ static void test_locked_add(void)
 	target = (volatile uint32_t *)area;
 	*target = 0;
 	all_cpus(add_many);
-	CHECK_EQ(*target, ADDS * cpu_count);
+	CHECK_EQ(*target, rounds * cpu_count);
 }
 
 static void test_locked_add_across_pages(void)
@@ -233,7 +233,7 @@ static void test_locked_add_across_pages(void)
 	target = (volatile uint32_t *)(area + 4094);
 	*target = 0;
 	all_cpus(add_many);
-	CHECK_EQ(*target, ADDS * cpu_count);
+	CHECK_EQ(*target, rounds * cpu_count);
 }
 
 /* Plain increments lose some; a lock made of XCHG keeps them whole. */
@@ -243,7 +243,7 @@ static void add_locked(void *arg)
 {
 	while (!go)
 		cpu_pause();
-	for (uint32_t i = 0; i < ADDS / 4; i++) {
+	for (uint32_t i = 0; i < rounds / 4; i++) {
 		uint32_t taken = 1;
 
 		for (;;) {
@@ -262,7 +262,7 @@ static void test_spinlock(void)
 {
 	lock = counter = 0;
 	all_cpus(add_locked);
-	CHECK_EQ(counter, ADDS / 4 * cpu_count);
+	CHECK_EQ(counter, rounds / 4 * cpu_count);
 }
 
 static volatile uint64_t wide ALIGNED(8);
@@ -271,7 +271,7 @@ static void add_wide(void *arg)
 {
 	while (!go)
 		cpu_pause();
-	for (uint32_t i = 0; i < ADDS / 4; i++) {
+	for (uint32_t i = 0; i < rounds / 4; i++) {
 		uint64_t old = wide, sum;
 		bool done;
 
@@ -290,7 +290,7 @@ static void test_wide(void)
 {
 	wide = 0;
 	all_cpus(add_wide);
-	CHECK(wide == 0x100000001ull * (ADDS / 4 * cpu_count), "%#llx", wide);
+	CHECK(wide == 0x100000001ull * (rounds / 4 * cpu_count), "%#llx", wide);
 }
 
 /* Code written by one CPU and announced by a store is executed by the other. SDM vol. 3, 8.1.3 */

@@ -165,6 +165,16 @@ static bool word_is(const char *value, const char *want)
 	return false;
 }
 
+uint32_t test_rounds(uint32_t usual)
+{
+	const char *p = option("rounds");
+	uint32_t n = 0;
+
+	while (p && *p >= '0' && *p <= '9' && n < 100000000)
+		n = n * 10 + (uint32_t)(*p++ - '0');
+	return n ? n : usual;
+}
+
 static void learn_machine(uint32_t magic, const struct multiboot_info *mb)
 {
 	struct cpuid hv = cpuid(0x40000000, 0), vendor = cpuid(0, 0);

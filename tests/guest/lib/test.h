@@ -4,6 +4,7 @@
  * `DONE <n> passed, <m> failed`, and writes 0 or 1 to the debug exit port.
  *
  * Words on the command line: `expect=amalgam` turns on what only this hypervisor promises,
+ * `rounds=<n>` makes tests that repeat something do so n times: CPUs on different machines are slower.
  * `only=<test>[,<test>...]` runs these only, `native=bochs` says that there is no hypervisor but Bochs.
  */
 #ifndef TESTS_GUEST_LIB_TEST_H
@@ -32,6 +33,9 @@ struct machine {
 };
 
 extern struct machine machine;
+
+/* How often to repeat what is repeated `usual` times: that, or what rounds= says. */
+uint32_t test_rounds(uint32_t usual);
 
 void print(const char *fmt, ...) PRINTF(1, 2);
 

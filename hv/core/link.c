@@ -1,0 +1,266 @@
+#include "hv/core/link.h"
+#include "hv/base/log.h"
+#include "hv/base/string.h"
+#include "hv/core/remote.h"
+#include "hv/core/share.h"
+#include "hv/core/wire.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/pmem.h"
+#include "hv/x86/tsc.h"
+
+#define LINK_MSG_MAX (sizeof(struct node_head) + 64 + NODE_TEXT + PAGE_SIZE)
+/* How often the first CPU looks whether something has come, where the card does not wake it, and where
+ * it does. */
+#define LINK_LOOK_NS (100 * NS_PER_US)
+#define LINK_CALM_NS (10 * NS_PER_MS)
+
+/* A message the transport had no room for yet. */
+struct waiting {
+	struct waiting *next;
+	uint16_t node, len;
+	uint8_t channel;
+	uint8_t bytes[LINK_MSG_MAX];
+};
+
+static struct {
+	struct spinlock lock;
+	struct vm *vm;
+	struct waiting *first, **end, *free;
+} link;
+
+typedef void (*handler_fn)(struct vm *vm, unsigned from, const void *body, size_t len);
+
+/* `size` is that of the body; 0 where it varies and the handler looks. */
+static const struct {
+	size_t size;
+	handler_fn fn;
+} handlers[NODE_KINDS] = {
+	[NODE_CONFIG] = {sizeof(struct node_config), remote_config},
+	[NODE_READY] = {1, remote_ready},
+	[NODE_STOPPED] = {sizeof(struct node_stopped), remote_stopped},
+	[NODE_DSM] = {0, share_message},
+	[NODE_IPI] = {sizeof(struct node_ipi), remote_ipi},
+	[NODE_UNHALT] = {sizeof(struct node_unhalt), remote_unhalted},
+	[NODE_DEST] = {sizeof(struct node_dest), remote_dest},
+	[NODE_DEST_OK] = {sizeof(struct node_dest), remote_dest_ok},
+	[NODE_EOI] = {sizeof(struct node_eoi), remote_eoi_came},
+	[NODE_IO] = {sizeof(struct node_io), remote_io_asked},
+	[NODE_IO_DONE] = {sizeof(struct node_io), remote_io_done},
+};
+
+/* --- Sending --- */
+
+/* A peer has at most so many requests here that each of them finds a place. */
+static int make_room(struct vm *vm, struct why *why)
+{
+	unsigned count = 64 * vm->nodes.count;
+
+	for (unsigned i = 0; i < count; i++) {
+		hpa_t mem = pmem_alloc(1);
+
+		if (mem == PMEM_NONE)
+			return why_set(why, ERR_NOMEM, "no RAM for %u messages to other nodes",
+				       count);
+
+		struct waiting *w = pmem_virt(mem);
+
+		w->next = link.free;
+		link.free = w;
+	}
+	return 0;
+}
+STATIC_ASSERT(sizeof(struct waiting) <= 2 * PAGE_SIZE, "a waiting message fits its two pages");
+
+static int to_transport(const struct waiting *w)
+{
+	const struct xport_part part = {w->bytes, w->len};
+
+	return wire_send(w->node, (enum wire_channel)w->channel, &part, 1);
+}
+
+static void put_back(struct waiting *w)
+{
+	w->next = link.free;
+	link.free = w;
+}
+
+static void send_waiting(void)
+{
+	while (link.first && to_transport(link.first) != ERR_BUSY) {
+		struct waiting *w = link.first;
+
+		link.first = w->next;
+		if (!link.first)
+			link.end = &link.first;
+		put_back(w);
+	}
+}
+
+static void wait_for_room(unsigned node, enum wire_channel channel, const struct xport_part *parts,
+			  unsigned count)
+{
+	struct waiting *w = link.free;
+
+	if (!w) {
+		vm_fail(link.vm,
+			"node %u takes no messages: more wait for it than this node has "
+			"room for",
+			node);
+		return;
+	}
+	link.free = w->next;
+	*w = (struct waiting){.node = (uint16_t)node, .channel = (uint8_t)channel};
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(w->bytes + w->len, parts[i].data, parts[i].len);
+		w->len = (uint16_t)(w->len + parts[i].len);
+	}
+	*link.end = w;
+	link.end = &w->next;
+}
+
+void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t len,
+		    const void *page)
+{
+	struct node_head head = {.kind = (uint8_t)kind, .tsc = vm_guest_tsc(link.vm)};
+	const struct xport_part parts[] = {{&head, sizeof(head)}, {body, len}, {page, PAGE_SIZE}};
+	enum wire_channel channel = page ? WIRE_BULK : WIRE_URGENT;
+	unsigned count = page ? 3 : 2;
+	int err = ERR_BUSY;
+
+	ASSERT(spin_held(&link.lock) && sizeof(head) + len + PAGE_SIZE <= LINK_MSG_MAX);
+	if (!link.first)
+		err = wire_send(node, channel, parts, count);
+	if (err == ERR_BUSY)
+		wait_for_room(node, channel, parts, count);
+	else if (err)
+		vm_fail(link.vm, "the transport refused a message to node %u (%s)", node,
+			err_name(err));
+}
+
+bool link_send_frame(const void *frame, size_t len)
+{
+	bool sent;
+
+	link_lock();
+	sent = wire_send_frame(frame, len);
+	link_unlock();
+	return sent;
+}
+
+void link_send(unsigned node, enum node_kind kind, const void *body, size_t len)
+{
+	link_lock();
+	link_send_held(node, kind, body, len, NULL);
+	link_unlock();
+}
+
+void link_send_all(enum node_kind kind, const void *body, size_t len)
+{
+	link_lock();
+	for (unsigned i = 0; i < link.vm->nodes.count; i++)
+		if (i != link.vm->nodes.self)
+			link_send_held(i, kind, body, len, NULL);
+	link_unlock();
+}
+
+/* --- Receiving --- */
+
+/*
+ * Lamport's rule on the guest's TSC: what is received happened before now, so now must not be earlier.
+ * All vCPUs of the node move together: they learn from each other without a message.
+ */
+static void clock_follow(struct vm *vm, uint64_t tsc)
+{
+	uint64_t now = vm_guest_tsc(vm);
+
+	if ((int64_t)(tsc - now) <= 0)
+		return;
+	vm->tsc_base -= tsc - now;
+	vm->nodes.clock_steps++;
+	vm->nodes.clock_stepped += tsc - now;
+	share_sync(vm);
+}
+
+static void message(const struct xport_event *e)
+{
+	const struct node_head *head = e->data;
+	const uint8_t *body = e->data;
+	size_t len = e->len - sizeof(*head);
+
+	if (e->len < sizeof(*head) || head->kind >= NODE_KINDS ||
+	    (handlers[head->kind].size && handlers[head->kind].size != len)) {
+		vm_fail(link.vm, "node %u sent a message of %u bytes that means nothing here",
+			e->node, e->len);
+		return;
+	}
+	clock_follow(link.vm, head->tsc);
+	handlers[head->kind].fn(link.vm, e->node, body + sizeof(*head), len);
+}
+
+static void on_event(const struct xport_event *e)
+{
+	switch (e->kind) {
+	case XPORT_UP:
+		break;
+	case XPORT_DOWN:
+		vm_fail(link.vm, "node %u has started anew, and what it had of the guest is gone",
+			e->node);
+		break;
+	case XPORT_MSG:
+		message(e);
+		break;
+	}
+}
+
+int link_start(struct vm *vm, struct why *why)
+{
+	link.vm = vm;
+	link.end = &link.first;
+	if (make_room(vm, why))
+		return ERR_NOMEM;
+	wire_receive(on_event);
+	return 0;
+}
+
+void link_lock(void)
+{
+	spin_lock(&link.lock);
+}
+
+void link_unlock(void)
+{
+	send_waiting();
+	wire_flush();
+	spin_unlock(&link.lock);
+}
+
+void link_poll(void)
+{
+	link_lock();
+	wire_poll();
+	share_tick(tsc_now_ns());
+	if (link.vm && wire_ended() && !atomic_load(&link.vm->stop)) {
+		share_lost(link.vm);
+		vm_fail(link.vm, "%s", wire_ended());
+	}
+	link_unlock();
+}
+
+uint64_t link_deadline(void)
+{
+	uint64_t now = tsc_now_ns(), due;
+
+	link_lock();
+	due = MIN(wire_deadline(now), share_deadline());
+	link_unlock();
+	due = MIN(due, now + (wire_wakes() ? LINK_CALM_NS : LINK_LOOK_NS));
+	return rdtsc() + (due > now ? ns_to_tsc(due - now) : 0);
+}
+
+void link_wait(void)
+{
+	if (pcpu_this()->index == 0)
+		link_poll();
+	else
+		cpu_pause();
+}

@@ -1,0 +1,40 @@
+/*
+ * The node's link to the others: one lock over the wire, the transport and the coherence engine; typed
+ * messages in and out; and the guest's time, which follows what is received.
+ *
+ * The node's first CPU receives (lwIP and the card's receive ring are its alone); any CPU sends. Lock
+ * order: vm->pc_lock, then the link's. Handlers of messages run under the link's lock, so what takes
+ * vm->pc_lock they leave to remote_serve().
+ */
+#ifndef HV_CORE_LINK_H
+#define HV_CORE_LINK_H
+
+#include "hv/core/nodemsg.h"
+#include "hv/core/vm.h"
+
+/* From now on messages go to the handlers of this machine. The membership stands. */
+int link_start(struct vm *vm, struct why *why) MUST_CHECK;
+
+void link_lock(void);
+/* Sends what is due, then lets others in. */
+void link_unlock(void);
+
+/* One message to `node`, or to all others; they copy `body`. Without the lock. */
+void link_send(unsigned node, enum node_kind kind, const void *body, size_t len);
+void link_send_all(enum node_kind kind, const void *body, size_t len);
+/* With the lock held; `page` (4 KiB) may be NULL and goes by the bulk channel. */
+void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t len,
+		    const void *page);
+
+/* A frame of the guest's own or of its disk's; first CPU. False: no room, it is dropped. No lock held. */
+bool link_send_frame(const void *frame, size_t len);
+
+/* The first CPU: takes what has come and does what is due; also on a node by itself. No lock held. */
+void link_poll(void);
+/* Host TSC at which link_poll() is due even if nothing comes. */
+uint64_t link_deadline(void);
+
+/* One turn of a CPU that waits for another node, or for a CPU that may wait for one. No lock held. */
+void link_wait(void);
+
+#endif
