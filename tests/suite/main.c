@@ -115,7 +115,7 @@ void *shared_memory(size_t bytes)
 
 static int usage(const char *word)
 {
-	printf("suite: '%s' is no test and no option\n"
+	printf("suite: '%s' is no test, no option, or has a wrong value\n"
 	       "usage: suite [iters=N] [cpus=0,2-3] [timeout=SECONDS] [fill=MIB|free] [break]\n"
 	       "             [list] [NAME]...\n"
 	       "NAME: a test, or the front of a name up to a point (litmus, litmus.SB); check: all "
