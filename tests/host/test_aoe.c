@@ -388,6 +388,13 @@ static void the_time_out_follows_the_wire(void **state)
 		wait();
 	}
 	assert_int_equal(aoe.rto, 20 * NS_PER_MS);
+	/* the answer to a frame sent twice tells nothing of the round trip */
+	faults.lose = 100;
+	submit(0, AOE_READ, 0, 2);
+	faults.lose = 0;
+	assert_false(wait()->failed);
+	assert_int_equal(aoe.stats.resent, 1);
+	assert_true(aoe.rtt < 1 * NS_PER_MS);
 	faults.delay = 50 * NS_PER_MS;
 	for (unsigned i = 0; i < 40; i++) {
 		submit(0, AOE_READ, 0, 2);
@@ -442,7 +449,10 @@ static void a_dead_target(void **state)
 		step();
 	target.off = false;
 	target.mac[5] = 3;
+	began = now;
 	assert_false(wait()->failed);
+	/* asked for twice a second, and sent to again as soon as it is found */
+	assert_true(now - began < 600 * NS_PER_MS);
 	assert_memory_equal(target.disk + 7 * 512, buffer[2], 512);
 	assert_false(aoe.seek_again);
 }

@@ -396,6 +396,13 @@ static void a_full_backend(void **state)
 	assert_int_equal(waiting_count, 0);
 	rig_start(&rig, RIG_VERSION_1, 128);
 	assert_false(rig_take(q, &head, &len));
+	/* and all of its room is there again */
+	rig_desc(q, 0, HEADER, 16, RIG_NEXT, 1);
+	rig_desc(q, 1, DATA, 513, RIG_WRITE, 0);
+	for (unsigned i = 0; i < 40; i++)
+		rig_offer(q, 0);
+	rig_notify(&rig, 0);
+	assert_int_equal(waiting_count, BLK_DEPTH);
 }
 
 /* A long queue is done in turns, the rest at the PC's next tick. */

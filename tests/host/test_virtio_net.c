@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "guest/virtio_net.h"
+#include "hv/base/log.h"
 #include "tests/host/plat.h"
 #include "tests/host/virtio_rig.h"
 
@@ -123,6 +124,9 @@ static void the_guest_receives(void **state)
 
 static void bad_buffers(void **state)
 {
+	struct log_reader r = {0};
+	static char text[65536];
+
 	ready();
 	rig_desc(&rig.queue[TX], 0, HEADER, 11, 0, 0);
 	rig_offer(&rig.queue[TX], 0);
@@ -133,6 +137,8 @@ static void bad_buffers(void **state)
 	rig_offer(&rig.queue[RX], 0);
 	assert_false(virtio_net_rx(&net, frame, 60));
 	assert_true(stopped());
+	text[log_read(&r, text, sizeof(text) - 1)] = '\0';
+	assert_non_null(strstr(text, "buffer 0 has room for 71 bytes; expected 1526 at least"));
 	ready();
 	rig_desc(&rig.queue[RX], 0, RIG_RAM - 1000, 1530, RIG_WRITE, 0);
 	rig_offer(&rig.queue[RX], 0);
