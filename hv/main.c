@@ -195,7 +195,7 @@ void hv_main(struct handoff *handoff)
 		node_stop(why.text);
 	if (options.nodes > 1 || options.test_wire)
 		join(handoff);
-	if (options.net || str_starts(options.disk, DISK_AOE))
+	else if (options.net || str_starts(options.disk, DISK_AOE))
 		start_wire(handoff);
 	make_machine(handoff, ops);
 	atomic_store(&machine_ready, true);
