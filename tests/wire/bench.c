@@ -164,30 +164,38 @@ static void wire_tx(uint64_t now)
 		packet_send(&packet, out, len);
 }
 
+/* Takes one frame, answers the messages it completed with a page if so told; returns how many they were. */
+static unsigned wire_take(uint64_t now, size_t len, bool answer)
+{
+	struct xport_part part = {page, PAGE_SIZE};
+	struct xport_event e;
+	unsigned messages = 0;
+
+	xport_rx(&x, now, frame, len);
+	while (xport_poll(&x, now, &e)) {
+		if (e.kind != XPORT_MSG)
+			continue;
+		messages++;
+		if (answer && xport_send(&x, now, e.node, WIRE_BULK, &part, 1) != 0)
+			exit(1);
+	}
+	return messages;
+}
+
 /* Handles at most one frame; returns how many messages it completed. */
 static unsigned wire_step(bool answer)
 {
 	static unsigned idle;
 	uint64_t now;
-	struct xport_event e;
 	unsigned messages = 0;
-	struct xport_part part = {page, PAGE_SIZE};
 	size_t len = packet_recv(&packet, frame, sizeof(frame));
 
 	/* Timers are tens of microseconds away: they are looked at now and then. */
 	if (len == 0 && ++idle % 32 != 0)
 		return 0;
 	now = packet_now();
-	if (len > 0) {
-		xport_rx(&x, now, frame, len);
-		while (xport_poll(&x, now, &e)) {
-			if (e.kind != XPORT_MSG)
-				continue;
-			messages++;
-			if (answer && xport_send(&x, now, e.node, WIRE_BULK, &part, 1) != 0)
-				exit(1);
-		}
-	}
+	if (len > 0)
+		messages = wire_take(now, len, answer);
 	/* Whoever waits for the message goes first; what is due rides on its next frame or the next step. */
 	if (xport_deadline(&x) <= now && (answer || messages == 0))
 		wire_tx(now);
@@ -238,12 +246,16 @@ static void wire_stream(void)
 	struct xport_part part = {page, PAGE_SIZE};
 
 	for (unsigned i = 0; i < count;) {
-		uint64_t now = packet_now();
+		uint64_t now;
+		size_t len;
 
+		/* First what has come: else a timer could call lost what is acknowledged already. */
+		while ((len = packet_recv(&packet, frame, sizeof(frame))) > 0)
+			wire_take(packet_now(), len, false);
+		now = packet_now();
 		while (i < count && xport_send(&x, now, 1, WIRE_BULK, &part, 1) == 0)
 			i++;
 		wire_tx(now);
-		wire_step(false);
 	}
 }
 
