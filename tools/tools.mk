@@ -11,11 +11,11 @@ packages: ## install the Debian packages that building, running and testing need
 .PHONY: packages
 
 ##: Build and run
-# LAB= more options of tools/lab: make run LAB="--cores 2"
-run: ## boot an emulated cluster and sit at the guest's console (Ctrl-A X leaves)
+# LAB= more options of tools/lab, which win: make run LAB="--nodes 3"
+run: ## boot two emulated nodes into one machine and sit at the guest's console (Ctrl-A X leaves)
 	@tools/packages build run
 	@$(MAKE) --no-print-directory -s all guest-images
-	@tools/lab run --build $(BUILD) --interactive $(LAB)
+	@tools/lab run --build $(BUILD) --interactive --nodes 2 $(LAB)
 .PHONY: run
 
 ##: Tests

@@ -240,8 +240,8 @@ void link_poll(void)
 	wire_poll();
 	share_tick(tsc_now_ns());
 	if (link.vm && wire_ended() && !atomic_load(&link.vm->stop)) {
-		share_lost(link.vm);
 		vm_fail(link.vm, "%s", wire_ended());
+		share_lost(link.vm);
 	}
 	link_unlock();
 }

@@ -77,6 +77,27 @@ def boot_debian(cores, *args, logs="run"):
     )
 
 
+def boot_nodes(nodes, cores, *args):
+    """Several nodes become one machine: a shell that counts all CPUs, each node's in the hypervisor's table."""
+    cpus = nodes * cores
+    lab(
+        *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384", *args),
+        *("--guest", "debian", *TROUBLE, "--expect", r"guest: Linux 6\.1\.\S+-686 "),
+        *("--send", r"guest# =nproc; grep -c ^processor /proc/cpuinfo\n", "--expect", rf"^{cpus}\n{cpus}\n"),
+        # Something for every CPU to do, which tells where it ran: field 39, proc(5).
+        *("--send", rf"guest# =for c in $(seq 0 {cpus - 1}); do taskset -c $c cut -d' ' -f39 /proc/self/stat; done\n"),
+        *("--expect", "^" + "".join(rf"{cpu}\n" for cpu in range(cpus))),
+        *("--send", r"guest# =poweroff -f\n", "--expect", "Power down", "--timeout", str(2 * DEBIAN_SECONDS)),
+        *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
+    )
+    for node in range(nodes):
+        log = log_of("run", f"node{node}.log")
+        for cpu in range(cpus):
+            check(f"vCPU {cpu} is on node {cpu // cores}" in log, f"node {node} does not tell where vCPU {cpu} is")
+        check("guest: the guest powered off" in log, f"node {node} did not hear of the power off")
+        check("boot: node halted" in log, f"node {node} did not halt")
+
+
 def check_wire(logs, nodes, messages):
     """Every node printed the same membership, and has got all messages from all others."""
     passed = f"net: wire self-test passed: {messages} messages each way with each of {nodes - 1} nodes "
@@ -181,7 +202,7 @@ def special_endings():
     return {row[0]: row[3:] for row in rows}
 
 
-def run_guest(path, ending, words, args):
+def run_guest(path, ending, words, args, logs=None):
     """True when all its checks pass, or it ends the machine as `ending` says."""
     name = os.path.splitext(os.path.basename(path))[0]
     began = time.monotonic()
@@ -194,7 +215,7 @@ def run_guest(path, ending, words, args):
             *("--cores", "2", "--guest", path, "--mem", "64", "--node-ram", "256", *args),
             *("--append", f"expect=amalgam {words}".strip(), "--hv-append", "on-reset=stop"),
             *("--fail", r"^DONE \d+ passed, [1-9]", "--fail", "PANIC", "--timeout", "400", *expect),
-            logs=name,
+            logs=logs or name,
         )
     except SystemExit:
         return False
