@@ -341,6 +341,7 @@ static void left_shared(struct vcpu *v, const struct vm_exit *exit)
 void vcpu_run(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
+	const bool shared = vm_is_shared(vm);
 	struct vm_exit exit;
 
 	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
@@ -351,10 +352,10 @@ void vcpu_run(struct vcpu *v)
 			v->recheck = true;
 			continue;
 		}
-		if (vm_is_shared(vm) && !share_enter(v))
+		if (shared && !share_enter(v))
 			continue;
 		vm->ops->run(&v->virt, 0, &exit);
-		if (vm_is_shared(vm))
+		if (shared)
 			left_shared(v, &exit);
 		v->vid_stale = v->use_vid;
 		v->exits[exit.kind]++;

@@ -316,6 +316,8 @@ static void reset_vcpu(struct vcpu *v)
 	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
 	v->kvm_clock_msr = v->kvm_wall_msr = 0;
 	v->misc_enable = 1;
+	v->timer_fired = rdtsc();
+	v->stalled = 0;
 	v->recheck = true;
 	atomic_store(&v->pv_unhalt, false);
 	intr_apply(v, &actions);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The same with AMD-V and UEFI: three nodes with a CPU each."""
+"""The same with AMD-V and UEFI."""
 
 from harness import boot_nodes
 
-boot_nodes(3, 1, "--emu", "qemu", "--firmware", "uefi")
+boot_nodes(2, 1, "--emu", "qemu", "--firmware", "uefi")

@@ -13,7 +13,7 @@ lab(
     *("--nodes", str(NODES + 1), "--emu", "qemu", "--firmware", "uefi", "--nic", "e1000", "--guest", "none"),
     *("--node-ram", "128", "--hv-append"),
     f"nodes={NODES} head={MAC.format(HEAD)} lost-after={LOST_MS} test-wire=100000000",
-    *("--kill", f"is refused: {TOO_LATE}={HEAD}", "--fail", "PANIC", "--timeout", "200"),
+    *("--kill", f"refuses this node: {TOO_LATE}={HEAD}", "--fail", "PANIC", "--timeout", "200"),
 )
 logs = [log_of("run", f"node{node}.log") for node in range(NODES + 1)]
 refused = [node for node, log in enumerate(logs) if f"refuses this node: {TOO_LATE}" in log]
