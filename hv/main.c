@@ -110,6 +110,12 @@ static void read_options(const struct handoff *handoff)
 		node_stop(why.text);
 }
 
+/* vCPUs of this node: one per CPU, or fewer where the command line says so. */
+static unsigned cpu_count(void)
+{
+	return options.cpus ? MIN((unsigned)options.cpus, pcpu_count()) : pcpu_count();
+}
+
 /* Unlike at any other start of any node: each node mixes its MAC in. */
 static uint64_t seed(void)
 {
@@ -125,7 +131,7 @@ static void start_wire(const struct handoff *handoff)
 		.head = options.head,
 		.syslog = options.syslog,
 		.mtu = options.mtu,
-		.cpus = options.cpus ? MIN(options.cpus, (uint64_t)pcpu_count()) : pcpu_count(),
+		.cpus = cpu_count(),
 		.ram = pmem_free_bytes(),
 		.lost_ns = options.lost_after * NS_PER_MS,
 		.has_guest = handoff->file_count > 0,
@@ -162,7 +168,7 @@ static void make_machine(const struct handoff *handoff, const struct virt_ops *o
 	};
 	struct why why;
 
-	if (machine_create(&config, pcpu_count(), &why))
+	if (machine_create(&config, cpu_count(), &why))
 		node_stop(why.text);
 	devices_console_open(serial_port_by_name(options.console));
 	virtdev_console_open(serial_port_by_name(options.vconsole));

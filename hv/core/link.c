@@ -9,8 +9,7 @@
 #include "hv/x86/tsc.h"
 
 #define LINK_MSG_MAX (sizeof(struct node_head) + 64 + NODE_TEXT + PAGE_SIZE)
-/* How often the first CPU looks whether something has come, where the card does not wake it, and where
- * it does. */
+/* How often the first CPU looks for what has come, where the card does not wake it, and where it does. */
 #define LINK_LOOK_NS (100 * NS_PER_US)
 #define LINK_CALM_NS (10 * NS_PER_MS)
 
@@ -50,6 +49,12 @@ static const struct {
 
 /* --- Sending --- */
 
+static void put_back(struct waiting *w)
+{
+	w->next = link.free;
+	link.free = w;
+}
+
 /* A peer has at most so many requests here that each of them finds a place. */
 static int make_room(struct vm *vm, struct why *why)
 {
@@ -62,10 +67,7 @@ static int make_room(struct vm *vm, struct why *why)
 			return why_set(why, ERR_NOMEM, "no RAM for %u messages to other nodes",
 				       count);
 
-		struct waiting *w = pmem_virt(mem);
-
-		w->next = link.free;
-		link.free = w;
+		put_back(pmem_virt(mem));
 	}
 	return 0;
 }
@@ -76,12 +78,6 @@ static int to_transport(const struct waiting *w)
 	const struct xport_part part = {w->bytes, w->len};
 
 	return wire_send(w->node, (enum wire_channel)w->channel, &part, 1);
-}
-
-static void put_back(struct waiting *w)
-{
-	w->next = link.free;
-	link.free = w;
 }
 
 static void send_waiting(void)
@@ -109,7 +105,10 @@ static void wait_for_room(unsigned node, enum wire_channel channel, const struct
 		return;
 	}
 	link.free = w->next;
-	*w = (struct waiting){.node = (uint16_t)node, .channel = (uint8_t)channel};
+	w->next = NULL;
+	w->node = (uint16_t)node;
+	w->len = 0;
+	w->channel = (uint8_t)channel;
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(w->bytes + w->len, parts[i].data, parts[i].len);
 		w->len = (uint16_t)(w->len + parts[i].len);

@@ -12,7 +12,7 @@
 #include "hv/core/nodemsg.h"
 #include "hv/core/vm.h"
 
-/* From now on messages go to the handlers of this machine. The membership stands. */
+/* From now on messages go to the handlers of this machine; vm->nodes.count stands, the membership need not. */
 int link_start(struct vm *vm, struct why *why) MUST_CHECK;
 
 void link_lock(void);

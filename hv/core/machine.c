@@ -181,10 +181,10 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		virtdev_disk_image(disk->data, disk->size);
 	else if (c->options->disk[0] && vm_is_head(&vm))
 		err = virtdev_disk_aoe(&vm, c->options->disk + strlen(DISK_AOE), why);
-	if (c->options->net && vm_is_head(&vm))
-		virtdev_net(&vm);
 	if (err)
 		return err;
+	if (c->options->net && vm_is_head(&vm))
+		virtdev_net(&vm);
 	log_info(LOG_GUEST, "the guest has %u CPUs and %llu MiB", vm.cpu_count,
 		 (unsigned long long)(vm.ram_bytes >> 20));
 	if (vm_is_head(&vm))
