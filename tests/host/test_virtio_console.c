@@ -42,17 +42,6 @@ static void ready(void)
 		host_ram()[DATA + i] = (uint8_t)(i * 13);
 }
 
-static bool taken(unsigned queue, uint32_t expected)
-{
-	uint16_t head;
-	uint32_t len;
-	bool any = rig_take(&rig.queue[queue], &head, &len);
-
-	if (any)
-		assert_int_equal(len, expected);
-	return any;
-}
-
 static void the_guest_writes(void **state)
 {
 	ready();
@@ -64,8 +53,8 @@ static void the_guest_writes(void **state)
 	rig_notify(&rig, TX);
 	assert_int_equal(sunk, 4000);
 	assert_memory_equal(sink, host_ram() + DATA, 4000);
-	assert_true(taken(TX, 0));
-	assert_true(taken(TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
 	assert_int_equal(host_ram_held(), 0);
 }
 
@@ -78,14 +67,14 @@ static void the_sink_is_slow(void **state)
 	rig_offer(&rig.queue[TX], 0);
 	rig_notify(&rig, TX);
 	assert_int_equal(sunk, 300);
-	assert_false(taken(TX, 0));
+	assert_false(rig_taken(&rig, TX, 0));
 	virtio_console_resume(&console);
 	assert_int_equal(sunk, 300);
 	room = 301;
 	virtio_console_resume(&console);
 	assert_int_equal(sunk, 601);
-	assert_true(taken(TX, 0));
-	assert_false(taken(TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
+	assert_false(rig_taken(&rig, TX, 0));
 	assert_memory_equal(sink, host_ram() + DATA, 600);
 	assert_int_equal(sink[600], host_ram()[DATA]);
 	/* a reset drops what waits */
@@ -103,10 +92,10 @@ static void a_long_buffer(void **state)
 	rig_offer(&rig.queue[TX], 0);
 	rig_notify(&rig, TX);
 	assert_int_equal(sunk, 0x4000);
-	assert_false(taken(TX, 0));
+	assert_false(rig_taken(&rig, TX, 0));
 	rig_tick(&rig);
 	assert_int_equal(sunk, 0x5000);
-	assert_true(taken(TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
 }
 
 static void the_guest_reads(void **state)
@@ -122,9 +111,9 @@ static void the_guest_reads(void **state)
 	assert_int_equal(virtio_console_rx(&console, (const uint8_t *)"abcde", 5), 5);
 	assert_memory_equal(host_ram() + DATA, "abc", 3);
 	assert_memory_equal(host_ram() + DATA + 16, "de", 2);
-	assert_true(taken(RX, 3));
-	assert_true(taken(RX, 0));
-	assert_true(taken(RX, 2));
+	assert_true(rig_taken(&rig, RX, 3));
+	assert_true(rig_taken(&rig, RX, 0));
+	assert_true(rig_taken(&rig, RX, 2));
 	assert_int_equal(virtio_console_rx(&console, (const uint8_t *)"f", 1), 0);
 	pc_pci_sync(&rig.pc, 0);
 	assert_int_equal(rig.gsi >> (16 + RIG_SLOT) & 1, 1);

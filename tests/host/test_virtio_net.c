@@ -55,17 +55,6 @@ static void send(uint32_t header, uint32_t len)
 	assert_int_equal(host_ram_held(), 0);
 }
 
-static bool taken(unsigned queue, uint32_t expected)
-{
-	uint16_t head;
-	uint32_t len;
-	bool any = rig_take(&rig.queue[queue], &head, &len);
-
-	if (any)
-		assert_int_equal(len, expected);
-	return any;
-}
-
 static bool stopped(void)
 {
 	return rig_common(&rig, 20, 1) & 0x40;
@@ -88,14 +77,14 @@ static void the_guest_sends(void **state)
 	assert_int_equal(frames, 1);
 	assert_int_equal(frame_len, 1514);
 	assert_memory_equal(frame, host_ram() + DATA, 1514);
-	assert_true(taken(TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
 	/* too short or too long for any wire */
 	send(12, 13);
 	send(12, 1519);
 	assert_int_equal(frames, 1);
 	assert_int_equal(net.tx_dropped, 2);
-	assert_true(taken(TX, 0));
-	assert_true(taken(TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
 	assert_false(stopped());
 	/* header and frame may share a piece */
 	send(12 + 60, 0);
@@ -115,7 +104,7 @@ static void the_guest_receives(void **state)
 	rig_desc(&rig.queue[RX], 1, DATA, 1518, RIG_WRITE, 0);
 	rig_offer(&rig.queue[RX], 0);
 	assert_true(virtio_net_rx(&net, sample, sizeof(sample)));
-	assert_true(taken(RX, 12 + sizeof(sample)));
+	assert_true(rig_taken(&rig, RX, 12 + sizeof(sample)));
 	assert_memory_equal(host_ram() + HEADER, "\0\0\0\0\0\0\0\0\0\0\1\0", 12);
 	assert_memory_equal(host_ram() + DATA, sample, sizeof(sample));
 	assert_int_equal(host_ram()[DATA + 1514], (uint8_t)(1514 * 11));
@@ -172,13 +161,13 @@ static void the_wire_is_full(void **state)
 	send(12, 100);
 	send(12, 100);
 	assert_int_equal(frames, 0);
-	assert_false(taken(TX, 0));
+	assert_false(rig_taken(&rig, TX, 0));
 	full = false;
 	virtio_net_resume(&net);
 	assert_int_equal(frames, 2);
 	assert_memory_equal(frame, host_ram() + DATA, 100);
-	assert_true(taken(TX, 0));
-	assert_true(taken(TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
+	assert_true(rig_taken(&rig, TX, 0));
 	/* a reset drops what waits */
 	full = true;
 	send(12, 100);

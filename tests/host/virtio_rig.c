@@ -227,3 +227,13 @@ void rig_tick(struct rig *rig)
 {
 	pc_tick(&rig->pc, NOW);
 }
+
+bool rig_taken(struct rig *rig, unsigned queue, uint32_t expected)
+{
+	uint16_t head;
+	uint32_t len;
+	bool any = rig_take(&rig->queue[queue], &head, &len);
+
+	assert(!any || len == expected);
+	return any;
+}

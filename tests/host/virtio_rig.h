@@ -52,5 +52,7 @@ void rig_notify(struct rig *rig, unsigned queue);
 /* What a driver does to start: features, queues of `size`, DRIVER_OK. */
 void rig_start(struct rig *rig, uint64_t features, uint16_t size);
 void rig_tick(struct rig *rig);
+/* Takes the next used entry, which must have `expected` bytes; false when there is none. */
+bool rig_taken(struct rig *rig, unsigned queue, uint32_t expected);
 
 #endif
