@@ -102,7 +102,7 @@ static void init_xcr0(void)
 	policy.xcr0 = 0;
 	if (!(l1->ecx & BIT(26)))
 		return;
-	policy.xcr0 = xsave.eax & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
+	policy.xcr0 = xsave.eax & (XCR0_X87 | XCR0_SSE | (l1->ecx & BIT(28) ? XCR0_AVX : 0));
 	if ((xsave.eax & XCR0_AVX512) == XCR0_AVX512 && l7->ebx & BIT(16))
 		policy.xcr0 |= XCR0_AVX512;
 }
@@ -114,7 +114,24 @@ static void init_topology(void)
 	policy.basic[0xb] = (struct cpuid_regs){0, 1, 1 << 8, 0};
 }
 
-void cpu_policy_init(void)
+/*
+ * What the hypervisor makes is there on every node; of the rest only what all nodes have. The words are
+ * those of hv/core/wire.c's features().
+ */
+static void keep_common(const uint32_t common[])
+{
+	const uint32_t made = LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR;
+
+	policy.basic[1].ecx &= common[0] | made;
+	policy.basic[1].edx &= common[1];
+	policy.basic[7].ebx &= common[2];
+	policy.basic[7].ecx &= common[3];
+	policy.basic[7].edx &= common[4];
+	policy.extended[1].ecx &= common[5];
+	policy.extended[1].edx &= common[6];
+}
+
+void cpu_policy_init(const uint32_t common[])
 {
 	struct cpuid_regs r0 = cpuid(0, 0), e0 = cpuid(EXTENDED_BASE, 0);
 
@@ -140,7 +157,6 @@ void cpu_policy_init(void)
 		policy.basic[7].edx = r.edx & (uint32_t)LEAF7_EDX;
 	}
 	init_topology();
-	init_xcr0();
 	if (policy.basic_max >= 6)
 		policy.basic[6].eax = cpuid(6, 0).eax & BIT(2); /* ARAT: the timer never stops */
 
@@ -158,6 +174,9 @@ void cpu_policy_init(void)
 	if (e0.eax >= EXTENDED_BASE + 8)
 		policy.extended[8].eax = cpuid(EXTENDED_BASE + 8, 0).eax & 0xffff;
 
+	if (common)
+		keep_common(common);
+	init_xcr0();
 	policy.cr4 = cr4_from_features();
 	policy.efer = 0;
 	if (policy.extended[1].edx & BIT(11))

@@ -9,8 +9,11 @@
 #include "hv/core/vm.h"
 #include "hv/x86/cpu.h"
 
-/* Reads the hardware and prepares the answers; once per node, before the first vCPU. */
-void cpu_policy_init(void);
+/*
+ * Reads the hardware and prepares the answers; once per node, before the first vCPU. `common` are the
+ * feature words that all nodes of the cluster have in common, NULL for a node by itself.
+ */
+void cpu_policy_init(const uint32_t common[]);
 
 /* The CR4 bits the guest may set. */
 uint64_t cpu_policy_cr4_allowed(void);

@@ -197,6 +197,15 @@ static uint64_t timer_due(const struct vcpu *v)
 	return MAX(due, v->timer_fired + 2 * v->stalled - v->vm->tsc_base);
 }
 
+void intr_wake_by(struct vcpu *v, uint64_t deadline)
+{
+	/* One that fires early costs an exit; arming costs more than that where the CPU is emulated. */
+	if (v->armed_deadline && v->armed_deadline <= deadline)
+		return;
+	v->armed_deadline = deadline;
+	hostapic_timer_arm(deadline);
+}
+
 static void run_timers(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
@@ -217,16 +226,8 @@ static void run_timers(struct vcpu *v)
 	next = host_deadline(vm, next);
 	if (vm_is_shared(vm) && vcpu_leads(v))
 		next = MIN(next, link_deadline());
-	if (next == UINT64_MAX) {
-		if (v->armed_deadline)
-			hostapic_timer_stop();
-		v->armed_deadline = 0;
-		return;
-	}
-	if (next != v->armed_deadline) {
-		v->armed_deadline = next;
-		hostapic_timer_arm(next);
-	}
+	if (next != UINT64_MAX)
+		intr_wake_by(v, next);
 }
 
 /* The PIC's vector comes next: its INTR is up on an open LINT0, or an ExtINT message came. */

@@ -26,6 +26,9 @@ struct lapic *intr_lapic(struct vcpu *v);
 /* Carries out what a LAPIC access of the calling vCPU asked for. */
 void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
 
+/* Has the calling vCPU's host timer end its CPU's sleep at host TSC `deadline`, if not before. */
+void intr_wake_by(struct vcpu *v, uint64_t deadline);
+
 /*
  * The calling vCPU's look at the world before it enters the guest: posted messages, timers, device
  * time on vCPU 0, then injection. Interrupts are off and stay off until the entry or the idle.

@@ -1,6 +1,7 @@
 #include "hv/core/link.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/core/intr.h"
 #include "hv/core/remote.h"
 #include "hv/core/share.h"
 #include "hv/core/wire.h"
@@ -12,6 +13,8 @@
 /* How often the first CPU looks for what has come, where the card does not wake it, and where it does. */
 #define LINK_LOOK_NS (100 * NS_PER_US)
 #define LINK_CALM_NS (10 * NS_PER_MS)
+/* A wire and a node that answers at once take less. */
+#define LINK_SPIN_NS (50 * NS_PER_US)
 
 /* A message the transport had no room for yet. */
 struct waiting {
@@ -262,4 +265,54 @@ void link_wait(void)
 		link_poll();
 	else
 		cpu_pause();
+}
+
+static bool given_up(const struct vm *vm, bool to_the_end)
+{
+	unsigned stop = atomic_load_explicit(&vm->stop, memory_order_relaxed);
+
+	return to_the_end ? stop == VM_FAILED : stop != VM_RUNNING;
+}
+
+/* Interrupts are off, so one that comes after the last look ends the sleep at once. */
+static void doze(struct vcpu *v)
+{
+	if (vcpu_leads(v))
+		intr_wake_by(v, link_deadline());
+	cpu_idle();
+	v->recheck = true;
+}
+
+bool link_await(struct vcpu *v, bool (*came)(const struct vcpu *v), bool to_the_end)
+{
+	uint64_t began = rdtsc(), patience = ns_to_tsc(LINK_SPIN_NS);
+	bool done;
+
+	while (!(done = came(v)) && !given_up(v->vm, to_the_end)) {
+		link_wait();
+		if (!wire_wakes() || rdtsc() - began < patience)
+			continue;
+		/* link_awake() is told before the last look. */
+		atomic_store(&v->dozes, true);
+		if (!came(v) && !given_up(v->vm, to_the_end))
+			doze(v);
+	}
+	atomic_store_explicit(&v->dozes, false, memory_order_relaxed);
+	v->stalled += rdtsc() - began;
+	return done;
+}
+
+void link_awake(struct vcpu *v)
+{
+	if (atomic_load(&v->dozes))
+		intr_kick(v);
+}
+
+void link_report(void)
+{
+	log_info(LOG_CLUSTER,
+		 "the guest's TSC caught up with other nodes' %llu times, %llu us in all",
+		 (unsigned long long)link.vm->nodes.clock_steps,
+		 (unsigned long long)tsc_to_ns(link.vm->nodes.clock_stepped) / 1000);
+	wire_report();
 }

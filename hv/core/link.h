@@ -37,4 +37,15 @@ uint64_t link_deadline(void);
 /* One turn of a CPU that waits for another node, or for a CPU that may wait for one. No lock held. */
 void link_wait(void);
 
+/*
+ * Until `came` says so, then true: what the vCPU of this CPU waits for, and link_awake() is called after.
+ * False when the machine stops first; with `to_the_end` only when it fails. No lock held. A wait that is
+ * long for a wire leaves the CPU to others (what emulates it, the host of a nested node): it sleeps.
+ */
+bool link_await(struct vcpu *v, bool (*came)(const struct vcpu *v), bool to_the_end);
+void link_awake(struct vcpu *v);
+
+/* How the wire did, in the log. */
+void link_report(void);
+
 #endif

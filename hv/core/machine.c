@@ -12,6 +12,7 @@
 #include "hv/core/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/virtdev.h"
+#include "hv/core/wire.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
@@ -174,7 +175,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		err = share_init(&vm, offers, why);
 	if (err)
 		return err;
-	cpu_policy_init();
+	cpu_policy_init(shared ? wire_cluster()->features : NULL);
 	number_vcpus();
 	memory_attach(&vm);
 	if (disk)
@@ -471,8 +472,10 @@ void machine_report(void)
 	log_info(LOG_VCPU, "guest memory: %llu of %llu MiB backed",
 		 (unsigned long long)(memory_backed(&vm) >> 20),
 		 (unsigned long long)(vm.ram_bytes >> 20));
-	if (vm_is_shared(&vm))
-		share_report();
+	if (!vm_is_shared(&vm))
+		return;
+	share_report();
+	link_report();
 }
 
 bool machine_ended_well(void)

@@ -182,10 +182,25 @@ void remote_stopped(struct vm *vm, unsigned from, const void *body, size_t len)
 		follow(vm, from);
 }
 
+/*
+ * What was asked and not answered when the machine stopped. Every answer that was given has come before
+ * its node's NODE_STOPPED, by the same channel.
+ */
+static void forget_questions(void)
+{
+	atomic_store(&remote.io_asked, 0);
+	atomic_store(&remote.eoi_came, false);
+	for (unsigned i = 0; i < ARRAY_LEN(remote.eois); i++)
+		atomic_store(&remote.eois[i], 0);
+	for (unsigned i = 0; i < VM_MAX_CPUS; i++)
+		atomic_store(&remote.answers[i], 0);
+}
+
 void remote_next_life(struct vm *vm)
 {
 	link_lock();
 	remote.life++;
+	forget_questions();
 	for (unsigned i = 0; i < vm->nodes.count; i++)
 		if (remote.stopped[i] >= remote.life)
 			follow(vm, i);
@@ -240,20 +255,23 @@ void remote_stop_all(struct vm *vm)
 
 /* --- Waiting for answers --- */
 
-static bool wait_answers(struct vcpu *v)
+static bool answered_all(const struct vcpu *v)
 {
-	while (atomic_load_explicit(&remote.answers[v->index], memory_order_acquire)) {
-		if (atomic_load_explicit(&v->vm->stop, memory_order_relaxed) == VM_FAILED)
-			return false;
-		link_wait();
-	}
-	return true;
+	return !atomic_load(&remote.answers[v->index]);
 }
 
-static void answered(unsigned cpu)
+/* Who should answer may have stopped; remote_next_life() forgets the question. */
+static bool wait_answers(struct vcpu *v)
 {
-	if (atomic_load(&remote.answers[cpu]))
-		atomic_fetch_sub_explicit(&remote.answers[cpu], 1, memory_order_release);
+	return link_await(v, answered_all, false);
+}
+
+static void answered(struct vcpu *v)
+{
+	if (!atomic_load(&remote.answers[v->index]))
+		return;
+	atomic_fetch_sub(&remote.answers[v->index], 1);
+	link_awake(v);
 }
 
 static struct vcpu *local(struct vm *vm, unsigned cpu)
@@ -328,8 +346,10 @@ void remote_dest_ok(struct vm *vm, unsigned from, const void *body, size_t len)
 {
 	const struct node_dest *d = body;
 
-	if (local(vm, d->cpu))
-		answered(d->cpu);
+	struct vcpu *v = local(vm, d->cpu);
+
+	if (v)
+		answered(v);
 }
 
 void remote_eoi(struct vm *vm, uint8_t vector)
@@ -358,15 +378,10 @@ uint64_t remote_io(struct vcpu *v, uint64_t address, unsigned size, unsigned fla
 				   .size = (uint8_t)size,
 				   .flags = (uint8_t)flags};
 
-	uint64_t began = rdtsc();
-	bool done;
-
 	v->remote_io++;
 	atomic_store(&remote.answers[v->index], 1);
 	link_send(v->vm->nodes.head, NODE_IO, &io, sizeof(io));
-	done = wait_answers(v);
-	v->stalled += rdtsc() - began;
-	return done ? remote.answer[v->index] : UINT64_MAX;
+	return wait_answers(v) ? remote.answer[v->index] : UINT64_MAX;
 }
 
 void remote_io_asked(struct vm *vm, unsigned from, const void *body, size_t len)
@@ -384,11 +399,12 @@ void remote_io_asked(struct vm *vm, unsigned from, const void *body, size_t len)
 void remote_io_done(struct vm *vm, unsigned from, const void *body, size_t len)
 {
 	const struct node_io *io = body;
+	struct vcpu *v = local(vm, io->cpu);
 
-	if (from != vm->nodes.head || !local(vm, io->cpu))
+	if (from != vm->nodes.head || !v)
 		return;
 	remote.answer[io->cpu] = io->value;
-	answered(io->cpu);
+	answered(v);
 }
 
 static void serve_io(struct vm *vm, struct node_io *io)

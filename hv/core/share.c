@@ -168,7 +168,8 @@ static void resume(uint16_t agent)
 {
 	struct vcpu *v = local_cpu(share.vm, agent / AGENTS_PER_CPU);
 
-	atomic_store_explicit(&v->granted, true, memory_order_release);
+	atomic_store(&v->granted, true);
+	link_awake(v);
 }
 
 static void carry_out(const struct dsm_action *a, const void *page)
@@ -266,10 +267,14 @@ void share_lost(struct vm *vm)
 
 /* --- Faults --- */
 
+static bool granted(const struct vcpu *v)
+{
+	return atomic_load(&v->granted);
+}
+
 /* Asks for the page and waits; false when the machine stops first. Never with the lock held. */
 static bool obtain(struct vcpu *v, unsigned agent, gfn_t gfn, bool write, uint64_t cookie)
 {
-	struct vm *vm = v->vm;
 	struct dsm_event in = {
 		.kind = DSM_EV_FAULT,
 		.access = write ? DSM_WRITE : DSM_READ,
@@ -283,15 +288,10 @@ static bool obtain(struct vcpu *v, unsigned agent, gfn_t gfn, bool write, uint64
 	link_lock();
 	step(in, NULL);
 	link_unlock();
-	while (!atomic_load_explicit(&v->granted, memory_order_acquire)) {
-		/* Any other end is followed on all nodes, which serve pages until then. */
-		if (atomic_load_explicit(&vm->stop, memory_order_relaxed) == VM_FAILED)
-			return false;
-		link_wait();
-	}
-	began = rdtsc() - began;
-	v->stalled += began;
-	hist_add(&v->fault_ns[write], tsc_to_ns(began));
+	/* Any other end is followed on all nodes, which serve pages until then. */
+	if (!link_await(v, granted, true))
+		return false;
+	hist_add(&v->fault_ns[write], tsc_to_ns(rdtsc() - began));
 	return true;
 }
 

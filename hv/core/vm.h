@@ -55,6 +55,7 @@ struct vcpu {
 	_Atomic uint64_t epoch;  /* of vm->epoch: what this CPU's TLB and TSC offset follow */
 	_Atomic gfn_t touching;  /* the page that the hypervisor uses on this CPU, or NO_GFN */
 	_Atomic bool granted;    /* the page it waits for is here */
+	_Atomic bool dozes;      /* what it waits for has to wake it */
 	bool holds, hyper_holds; /* the engine may keep pages for the guest, for the hypervisor */
 	uint64_t fault_rip;      /* of the instruction the guest's pages are held for */
 	struct hist fault_ns[2]; /* read, write: from the fault to the page */

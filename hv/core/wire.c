@@ -401,7 +401,7 @@ uint64_t wire_deadline(uint64_t now_ns)
 	return netnode_deadline(now_ns);
 }
 
-static void peers_log(void)
+void wire_report(void)
 {
 	const struct station *s = netnode_station();
 
@@ -442,6 +442,6 @@ int wire_selftest(uint32_t messages, struct why *why)
 		return why_set(why, ERR_INVALID, "%s%s%s", line, wire.ended[0] ? "; " : "",
 			       wire.ended);
 	log_info(LOG_NET, "%s", line);
-	peers_log();
+	wire_report();
 	return 0;
 }

@@ -67,6 +67,9 @@ bool wire_wakes(void);
  * Waits for the membership, exchanges `messages` messages of known content with every other node, each
  * way, and logs the outcome. Follows wire_start() at once. Returns 0, or an error with the sentence.
  */
+/* What went to each node and came from it, in the log. */
+void wire_report(void);
+
 int wire_selftest(uint32_t messages, struct why *why) MUST_CHECK;
 
 #endif

@@ -103,8 +103,7 @@ static uint64_t measure_timer(void)
 {
 	struct tsc_sample first, last;
 
-	reg_write(REG_LVT_TIMER, LVT_MASKED | IRQ_TIMER);
-	reg_write(REG_TIMER_DIV, DIVIDE_BY_16);
+	/* So long that it does not fire. */
 	reg_write(REG_TIMER_INIT, UINT32_MAX);
 	first = tsc_sample(read_count);
 	tsc_delay_us(10000);
@@ -156,7 +155,6 @@ void hostapic_init(void)
 	lvts = (unsigned)bits_get(reg_read(REG_VERSION), 23, 16) + 1;
 	reg_write(REG_SVR, SVR_ENABLE | IRQ_SPURIOUS);
 	reg_write(REG_TPR, 0);
-	reg_write(REG_LVT_TIMER, LVT_MASKED | IRQ_TIMER);
 	reg_write(REG_LVT_LINT0, LVT_MASKED);
 	reg_write(REG_LVT_LINT1, ICR_NMI | LVT_MASKED);
 	if (lvts >= 5)
@@ -167,9 +165,8 @@ void hostapic_init(void)
 		reg_write(REG_LVT_CMCI, LVT_MASKED);
 	reg_write(REG_ESR, 0);
 	reg_write(REG_LVT_ERROR, IRQ_ERROR);
-	if (ha.deadline)
-		reg_write(REG_LVT_TIMER, LVT_DEADLINE | IRQ_TIMER);
-	else
+	reg_write(REG_LVT_TIMER, (ha.deadline ? LVT_DEADLINE : 0) | IRQ_TIMER);
+	if (!ha.deadline)
 		reg_write(REG_TIMER_DIV, DIVIDE_BY_16);
 	pcpu_this()->apic_id = hostapic_id();
 }
@@ -259,16 +256,7 @@ void hostapic_timer_arm(uint64_t tsc_deadline)
 	}
 	now = rdtsc();
 	ticks = tsc_deadline > now ? mul_div(tsc_deadline - now, ha.timer_hz, tsc_hz()) + 1 : 1;
-	reg_write(REG_LVT_TIMER, IRQ_TIMER);
 	reg_write(REG_TIMER_INIT, (uint32_t)MIN(ticks, UINT32_MAX));
-}
-
-void hostapic_timer_stop(void)
-{
-	if (ha.deadline)
-		wrmsr(MSR_TSC_DEADLINE, 0);
-	else
-		reg_write(REG_TIMER_INIT, 0);
 }
 
 bool hostapic_pending(uint8_t vector)

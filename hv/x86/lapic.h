@@ -34,7 +34,6 @@ void hostapic_extint(void);
  * A later call replaces an earlier one. Without TSC-deadline mode it may fire late by 1 us + 1/1000.
  */
 void hostapic_timer_arm(uint64_t tsc_deadline);
-void hostapic_timer_stop(void);
 
 /* True when `vector` waits in the APIC's request register: an interrupt a guest exit was for. */
 bool hostapic_pending(uint8_t vector);
