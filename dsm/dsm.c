@@ -86,7 +86,7 @@ static int step_event(struct step *s, const struct dsm_event *in)
 	case DSM_EV_RELEASE:
 		if (dsm_agents(d)[in->agent].state == AGENT_WAIT)
 			return ERR_INVALID;
-		agent_release(s, &dsm_agents(d)[in->agent], true);
+		agent_leave(s, &dsm_agents(d)[in->agent]);
 		return 0;
 	case DSM_EV_FLUSHED:
 		return page_flushed(s, in->gfn);

@@ -37,7 +37,7 @@ struct dsm_config {
 	unsigned stripe_shift;
 	uint32_t slot_count;
 	const uint16_t *slots;
-	/* Frames for copies of pages homed elsewhere; at least agents * set_max + 1. */
+	/* Frames for copies of pages homed elsewhere; at least agents * (set_max + kept_max) + 1. */
 	uint32_t cache_frames;
 	uint32_t cache_reserve; /* eviction starts when fewer than these are free */
 	/*
@@ -45,6 +45,12 @@ struct dsm_config {
 	 * retired; doubles up to hold_max_ns while the same instruction faults again and again.
 	 */
 	uint64_t hold_ns, hold_max_ns;
+	/*
+	 * Pages an agent keeps for the rest of their hold after it went on to another instruction.
+	 * Without them two nodes can take turns so fast that neither runs: each needs several pages
+	 * for every few instructions (page tables, code, data) and finds one of them gone again.
+	 */
+	uint16_t kept_max;
 	uint32_t heat_sets; /* of 4 pages each that the list of hot pages can hold; 0: no list */
 	uint64_t pin_ns;    /* how long an acquired page can keep a remote request waiting */
 };

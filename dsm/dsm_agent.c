@@ -5,9 +5,9 @@
  */
 #include "dsm/dsm_state.h"
 
-static void hold_change(struct page *p, const struct need *n, int by)
+static void hold_change(struct page *p, bool write, int by)
 {
-	if (n->write)
+	if (write)
 		p->write_holds = (uint16_t)(p->write_holds + by);
 	else
 		p->read_holds = (uint16_t)(p->read_holds + by);
@@ -23,7 +23,7 @@ static void drop_from(struct step *s, struct agent *a, uint32_t first)
 		if (!a->set[i].held)
 			continue;
 		a->set[i].held = false;
-		hold_change(page_find(s->d, a->set[i].gfn), &a->set[i], -1);
+		hold_change(page_find(s->d, a->set[i].gfn), a->set[i].write, -1);
 		gfns[count++] = a->set[i].gfn;
 	}
 	for (uint32_t i = 0; i < count; i++) {
@@ -31,6 +31,42 @@ static void drop_from(struct step *s, struct agent *a, uint32_t first)
 
 		if (p)
 			page_run(s, p);
+	}
+}
+
+/* Ends the kept holds that are over at `now`. */
+static void kept_end(struct step *s, struct agent *a, uint64_t now)
+{
+	struct kept *kept = dsm_kept(s->d, a);
+
+	for (uint32_t i = 0; i < a->kept_count;) {
+		struct kept k = kept[i];
+		struct page *p = page_find(s->d, k.gfn);
+
+		if (k.until > now || DSM_MUTANT(MUT_KEPT_FOR_GOOD)) {
+			i++;
+			continue;
+		}
+		kept[i] = kept[--a->kept_count];
+		hold_change(p, k.write, -1);
+		page_run(s, p);
+	}
+}
+
+/* The agent goes on to another instruction: what it holds stays for the rest of its time. */
+static void agent_keep(struct step *s, struct agent *a)
+{
+	struct kept *kept = dsm_kept(s->d, a);
+
+	if (a->state != AGENT_RUN || a->pin || a->deadline_ns <= s->d->now)
+		return;
+	for (uint32_t i = 0; i < a->count && a->kept_count < s->d->cfg.kept_max; i++) {
+		struct need *n = &a->set[i];
+
+		if (!n->held)
+			continue;
+		n->held = DSM_MUTANT(MUT_KEPT_TWICE);
+		kept[a->kept_count++] = (struct kept){n->gfn, a->deadline_ns, n->write};
 	}
 }
 
@@ -73,7 +109,7 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 		step_act(s, DSM_ACT_ZERO)->frame = page_frame(s->d, p);
 	if (!a->pin)
 		page_map(s, p);
-	hold_change(p, n, 1);
+	hold_change(p, n->write, 1);
 	n->held = true;
 	return true;
 }
@@ -100,6 +136,15 @@ static void agent_resume(struct step *s, struct agent *a)
 		 d->now - a->since_ns);
 }
 
+/* The pages that are only kept can be evicted, and who waits for a frame needs one of them. */
+static void keep_nothing(struct step *s)
+{
+	struct agent *agents = dsm_agents(s->d);
+
+	for (uint32_t i = 0; i < s->d->cfg.agents; i++)
+		kept_end(s, &agents[i], UINT64_MAX);
+}
+
 /* Takes the pages in order; waits at the first that is not to be had, holding only lower ones. */
 static void agent_advance(struct step *s, struct agent *a, bool granted, gfn_t granted_gfn)
 {
@@ -112,6 +157,7 @@ static void agent_advance(struct step *s, struct agent *a, bool granted, gfn_t g
 		a->waiting = n->gfn;
 		if (a->no_frame) {
 			a->order = ++s->d->waits;
+			keep_nothing(s);
 			evict_some(s);
 		}
 		if (!DSM_MUTANT(MUT_HOLD_OUT_OF_ORDER))
@@ -168,6 +214,12 @@ void agent_release(struct step *s, struct agent *a, bool forget)
 	}
 }
 
+void agent_leave(struct step *s, struct agent *a)
+{
+	kept_end(s, a, UINT64_MAX);
+	agent_release(s, a, true);
+}
+
 static void agent_begin(struct step *s, struct agent *a, const struct dsm_event *in)
 {
 	a->gfn = in->gfn;
@@ -185,9 +237,11 @@ int agent_fault(struct step *s, const struct dsm_event *in)
 
 	if (a->state == AGENT_WAIT || (a->pin && a->count))
 		return ERR_INVALID;
-	if (in->cookie != a->cookie || (a->count == s->d->cfg.set_max && !needs(a, in->gfn)))
+	if (in->cookie != a->cookie || (a->count == s->d->cfg.set_max && !needs(a, in->gfn))) {
+		kept_end(s, a, s->d->now);
+		agent_keep(s, a);
 		agent_release(s, a, true);
-	else if (a->state == AGENT_IDLE && a->count)
+	} else if (a->state == AGENT_IDLE && a->count)
 		a->tries++;
 	dsm_count(s->d)->restarts += a->count && in->gfn < a->set[a->count - 1].gfn;
 	a->cookie = in->cookie;
@@ -271,12 +325,24 @@ static bool agent_blocks(const struct dsm *d, const struct agent *a)
 	return false;
 }
 
+static uint64_t kept_deadline(const struct dsm *d, const struct agent *a)
+{
+	const struct kept *kept = dsm_kept(d, a);
+	uint64_t due = UINT64_MAX;
+
+	for (uint32_t i = 0; i < a->kept_count; i++)
+		if (page_find(d, kept[i].gfn)->q_head != DSM_NIL)
+			due = MIN(due, kept[i].until);
+	return due;
+}
+
 uint64_t dsm_deadline(const struct dsm *d)
 {
 	const struct agent *agents = dsm_agents(d);
 	uint64_t due = UINT64_MAX;
 
 	for (uint32_t i = 0; i < d->cfg.agents; i++) {
+		due = MIN(due, kept_deadline(d, &agents[i]));
 		if (agents[i].state == AGENT_RUN && agent_blocks(d, &agents[i]))
 			due = MIN(due, agents[i].deadline_ns);
 	}
@@ -290,6 +356,7 @@ void agents_tick(struct step *s)
 	for (uint32_t i = 0; i < s->d->cfg.agents; i++) {
 		struct agent *a = &agents[i];
 
+		kept_end(s, a, s->d->now);
 		if (a->state != AGENT_RUN || a->deadline_ns > s->d->now || !agent_blocks(s->d, a))
 			continue;
 		if (a->pin) {

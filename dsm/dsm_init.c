@@ -41,13 +41,15 @@ static size_t layout(struct dsm *d, const struct dsm_config *cfg)
 	d->home_pages = rounds * d->home_stripes << cfg->stripe_shift;
 	d->copy_words = BITMAP_WORDS(cfg->nodes);
 	/* Every request on its way keeps at most one homed page busy, every agent what it holds. */
-	d->pages = cfg->cache_frames + requests + (uint32_t)cfg->agents * (cfg->set_max + 1) + 2;
+	d->pages = cfg->cache_frames + requests + 2 +
+		   (uint32_t)cfg->agents * (cfg->set_max + cfg->kept_max + 1u);
 	d->buckets = pow2_above(d->pages);
 	d->items = requests + cfg->agents;
 	d->self_room = 4u * cfg->agents + 16;
 	d->off_slots = take(&end, cfg->slot_count, sizeof(uint16_t));
 	d->off_ranks = take(&end, cfg->slot_count, sizeof(uint16_t));
 	d->off_agents = take(&end, cfg->agents, sizeof(struct agent));
+	d->off_kept = take(&end, (uint64_t)cfg->agents * cfg->kept_max, sizeof(struct kept));
 	d->off_self = take(&end, d->self_room, sizeof(struct dsm_msg));
 	d->off_buckets = take(&end, d->buckets, sizeof(uint32_t));
 	d->off_pages = take(&end, d->pages, sizeof(struct page));
@@ -97,11 +99,11 @@ static int check_sizes(const struct dsm_config *c, struct why *why)
 		return why_set(why, ERR_RANGE,
 			       "dsm: the guest has %llu frames; 1 to 2^40 are expected",
 			       (unsigned long long)c->gfns);
-	if (c->cache_frames < (uint32_t)c->agents * c->set_max + 1)
+	if (c->cache_frames < (uint32_t)c->agents * (c->set_max + c->kept_max) + 1)
 		return why_set(why, ERR_RANGE,
 			       "dsm: %u frames for other nodes' pages are too few for %u "
 			       "agents with %u pages each; give the node more memory",
-			       c->cache_frames, c->agents, c->set_max);
+			       c->cache_frames, c->agents, c->set_max + c->kept_max);
 	if (c->cache_reserve >= c->cache_frames)
 		return why_set(why, ERR_RANGE,
 			       "dsm: a reserve of %u free frames of %u leaves none to use",
@@ -124,8 +126,8 @@ uint32_t dsm_actions_max(const struct dsm_config *cfg)
 
 	/* A home's answer or a queue served: one message a node, at most once for what came and once
 	 * for every page or agent that moves on; and what each agent maps, fills and resumes. */
-	return (cfg->nodes + 2u) * (agents + set + 2) + agents * (4 * set + 6) +
-	       2 * cfg->cache_reserve + 16;
+	return (cfg->nodes + 2u) * (agents * (1u + cfg->kept_max) + set + 2) +
+	       agents * (4 * set + 6) + 2 * cfg->cache_reserve + 16;
 }
 
 static void fill_slots(struct dsm *d, const struct dsm_config *cfg)

@@ -24,6 +24,8 @@ enum dsm_mutant {
 	MUT_EVICT_CLEAN_LOSES, /* an owner that never wrote since a read evicts without data */
 	MUT_NO_HOLD,           /* a granted page is given up before the instruction has retired */
 	MUT_HOLD_OUT_OF_ORDER, /* an agent waits for a page while it holds a higher one */
+	MUT_KEPT_FOR_GOOD,     /* a hold that outlived its instruction does not end */
+	MUT_KEPT_TWICE,        /* such a hold is given up, and counted as given up again */
 	MUT_ZERO_AFTER_WRITE,  /* the home serves a written page as never written */
 	MUT_READ_STALE_HOME,   /* the home serves a read from its own invalid frame */
 	MUT_SERVE_AFTER_LOSS,  /* the engine goes on after a node is lost */

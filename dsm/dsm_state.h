@@ -51,6 +51,13 @@ struct need {
 	bool write, held;
 };
 
+/* A hold whose time is not over when its agent has gone on to another instruction. */
+struct kept {
+	gfn_t gfn;
+	uint64_t until;
+	bool write;
+};
+
 struct agent {
 	uint64_t cookie, since_ns, deadline_ns, order;
 	gfn_t gfn;     /* named last */
@@ -58,6 +65,7 @@ struct agent {
 	uint8_t state, access;
 	bool pin, no_frame, remote;
 	uint8_t tries, count;
+	uint8_t kept_count;
 	struct need set[DSM_SET_MAX]; /* in rising order of gfn */
 };
 
@@ -75,7 +83,7 @@ struct dsm {
 	uint64_t now;
 	/* Byte offsets from this struct. */
 	size_t off_slots, off_ranks, off_dir, off_pages, off_buckets, off_items, off_agents,
-		off_self;
+		off_kept, off_self;
 	size_t off_stats, off_heat; /* last: nothing depends on what is there */
 	/* Messages from this node to itself, handled before the step ends. */
 	uint32_t self_count, self_room, self_head;
@@ -100,6 +108,12 @@ static inline struct page *dsm_pages(const struct dsm *d)
 static inline struct agent *dsm_agents(const struct dsm *d)
 {
 	return dsm_at(d, d->off_agents);
+}
+
+/* The agent's, `kept_count` of them. */
+static inline struct kept *dsm_kept(const struct dsm *d, const struct agent *a)
+{
+	return (struct kept *)dsm_at(d, d->off_kept) + (a - dsm_agents(d)) * d->cfg.kept_max;
 }
 
 static inline struct item *dsm_items(const struct dsm *d)
@@ -164,6 +178,7 @@ void evict_send(struct step *s, struct page *p);
 int agent_fault(struct step *s, const struct dsm_event *in);
 int agent_acquire(struct step *s, const struct dsm_event *in);
 void agent_release(struct step *s, struct agent *a, bool forget);
+void agent_leave(struct step *s, struct agent *a); /* it needs nothing any more */
 void agents_wake(struct step *s, gfn_t gfn, bool granted);
 void agents_wake_frames(struct step *s);
 void agents_tick(struct step *s);

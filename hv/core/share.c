@@ -14,6 +14,7 @@
 #define STRIPE_SHIFT 4  /* 64 KiB go to one home */
 #define SLOTS_EACH   16 /* of the node that offers most */
 #define SET_MAX      12
+#define KEPT_MAX     8
 #define CACHE_MIN    1024u  /* frames for other nodes' pages */
 #define NODE_SPARE   MIB(8) /* nested page tables, control structures */
 #define HEAT_SETS    256
@@ -429,6 +430,7 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 		.agents = (uint16_t)(vm->nodes.local_cpus * AGENTS_PER_CPU),
 		.peer_agents = (uint16_t)(vm->nodes.most_cpus * AGENTS_PER_CPU),
 		.set_max = SET_MAX,
+		.kept_max = KEPT_MAX,
 		.gfns = layout_ram_end(vm->ram_bytes) >> PAGE_SHIFT,
 		.stripe_shift = STRIPE_SHIFT,
 		.slot_count = make_slots(vm, offers, slots),

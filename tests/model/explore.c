@@ -39,6 +39,7 @@ enum move_kind {
 	MOVE_GO_ON,
 	MOVE_EVICT,
 	MOVE_EXPIRE,
+	MOVE_TICK,
 	MOVE_LOSE
 };
 
@@ -239,7 +240,8 @@ static void attempt(struct state *s, unsigned n, unsigned a, bool first)
 		return;
 	}
 	perform(s, n, a);
-	if (!first)
+	/* With kept pages it goes on without a word, as the hypervisor's vCPUs do. */
+	if (!first && !world_cfg.kept_max)
 		world_release(&s->w, n, a);
 }
 
@@ -272,6 +274,20 @@ static void agent_moves(struct frame *f, unsigned n)
 	}
 }
 
+/* Holds that outlive their instruction end when somebody waits; those that don't may be cut short. */
+static bool may_expire(const struct state *s, unsigned n)
+{
+	const struct dsm *d = world_dsm(&s->w, n);
+
+	if (d->stopped)
+		return false;
+	for (unsigned a = 0; a < world_cfg.agents; a++) {
+		if (s->env[n][a].phase == ENV_BUSY && s->w.resumed[n][a])
+			return false;
+	}
+	return dsm_deadline(d) != UINT64_MAX;
+}
+
 static void find_moves(struct frame *f)
 {
 	const struct state *s = &f->s;
@@ -294,14 +310,15 @@ static void find_moves(struct frame *f)
 		if (s->losses)
 			add(f, MOVE_LOSE, n, (n + 1) % world_cfg.nodes, 0);
 		agent_moves(f, n);
+		if (may_expire(s, n))
+			add(f, MOVE_TICK, n, 0, 0);
 	}
 }
 
-static void expire(struct state *s, unsigned n)
+static void tick(struct state *s, unsigned n)
 {
 	struct dsm_event in = {.kind = DSM_EV_TICK, .now_ns = 1ull << 40};
 
-	s->expiries--;
 	world_step(&s->w, n, &in, 0);
 }
 
@@ -326,7 +343,11 @@ static void make_move(struct state *s, struct move m)
 		world_evict(&s->w, m.a, page_find(world_dsm(&s->w, m.a), m.b));
 		return;
 	case MOVE_EXPIRE:
-		expire(s, m.a);
+		s->expiries--;
+		tick(s, m.a);
+		return;
+	case MOVE_TICK:
+		tick(s, m.a);
 		return;
 	case MOVE_LOSE:
 		s->losses--;

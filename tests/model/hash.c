@@ -100,6 +100,11 @@ static void mix_chan(struct hash *h, const struct symmetry *y, const struct worl
 	hash_mix(h, 0xff);
 }
 
+static uint64_t kept_code(const struct symmetry *y, const struct kept *k)
+{
+	return 1u | k->write << 1 | y->page[k->gfn] << 2;
+}
+
 uint64_t world_agent_code(const struct symmetry *y, const struct world *w, unsigned n, unsigned a,
 			  uint64_t cookie)
 {
@@ -113,6 +118,8 @@ uint64_t world_agent_code(const struct symmetry *y, const struct world *w, unsig
 		code |= (uint64_t)(1u | y->page[g->set[i].gfn] << 1 | g->set[i].write << 3 |
 				   g->set[i].held << 4)
 			<< (12 + 5 * i);
+	for (uint32_t i = 0; i < g->kept_count; i++)
+		code |= kept_code(y, &dsm_kept(world_dsm(w, n), g)[i]) << (28 + 4 * i);
 	return code;
 }
 

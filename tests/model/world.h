@@ -17,6 +17,7 @@
 struct world_config {
 	uint16_t nodes, agents, pages, set_max;
 	uint16_t home[W_PAGES];
+	uint16_t kept_max;
 };
 
 struct world_msg {
