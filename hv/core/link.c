@@ -2,6 +2,7 @@
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/intr.h"
+#include "hv/core/pack.h"
 #include "hv/core/remote.h"
 #include "hv/core/share.h"
 #include "hv/core/wire.h"
@@ -9,12 +10,15 @@
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
 
-#define LINK_MSG_MAX (sizeof(struct node_head) + 64 + NODE_TEXT + PAGE_SIZE)
+#define LINK_BODY_MAX   (64 + NODE_TEXT)
+#define LINK_MSG_MAX    (sizeof(struct node_head) + LINK_BODY_MAX + PAGE_SIZE)
+/* The most a packed page may have: with its heads it fits two frames where it would take three. */
+#define LINK_PACKED_MAX 2700
 /* How often the first CPU looks for what has come, where the card does not wake it, and where it does. */
-#define LINK_LOOK_NS (100 * NS_PER_US)
-#define LINK_CALM_NS (10 * NS_PER_MS)
+#define LINK_LOOK_NS    (100 * NS_PER_US)
+#define LINK_CALM_NS    (10 * NS_PER_MS)
 /* A wire and a node that answers at once take less. */
-#define LINK_SPIN_NS (50 * NS_PER_US)
+#define LINK_SPIN_NS    (50 * NS_PER_US)
 
 /* A message the transport had no room for yet. */
 struct waiting {
@@ -28,6 +32,9 @@ static struct {
 	struct spinlock lock;
 	struct vm *vm;
 	struct waiting *first, **end, *free;
+	uint8_t packed[LINK_PACKED_MAX];
+	uint8_t unpacked[LINK_BODY_MAX + PAGE_SIZE];
+	uint64_t pages, pages_packed, page_bytes; /* sent */
 } link;
 
 typedef void (*handler_fn)(struct vm *vm, unsigned from, const void *body, size_t len);
@@ -49,6 +56,29 @@ static const struct {
 	[NODE_IO] = {sizeof(struct node_io), remote_io_asked},
 	[NODE_IO_DONE] = {sizeof(struct node_io), remote_io_done},
 };
+
+/* --- Pages --- */
+
+/* As the last part of a message; true when it is packed. Where one frame carries a page, nothing is gained. */
+static bool page_part(const void *page, struct xport_part *part)
+{
+	size_t len = wire_mtu() > PAGE_SIZE ? 0 : pack_page(page, link.packed, LINK_PACKED_MAX);
+
+	*part = len ? (struct xport_part){link.packed, len} : (struct xport_part){page, PAGE_SIZE};
+	link.pages++;
+	link.pages_packed += len != 0;
+	link.page_bytes += part->len;
+	return len != 0;
+}
+
+/* The body with its page unpacked, in link.unpacked; false when what came is none. */
+static bool page_whole(const uint8_t *body, size_t len, size_t page_at)
+{
+	if (page_at > LINK_BODY_MAX || page_at > len)
+		return false;
+	memcpy(link.unpacked, body, page_at);
+	return unpack_page(body + page_at, len - page_at, link.unpacked + page_at);
+}
 
 /* --- Sending --- */
 
@@ -124,12 +154,14 @@ void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t
 		    const void *page)
 {
 	struct node_head head = {.kind = (uint8_t)kind, .tsc = vm_guest_tsc(link.vm)};
-	const struct xport_part parts[] = {{&head, sizeof(head)}, {body, len}, {page, PAGE_SIZE}};
+	struct xport_part parts[] = {{&head, sizeof(head)}, {body, len}, {NULL, 0}};
 	enum wire_channel channel = page ? WIRE_BULK : WIRE_URGENT;
 	unsigned count = page ? 3 : 2;
 	int err = ERR_BUSY;
 
-	ASSERT(spin_held(&link.lock) && sizeof(head) + len + PAGE_SIZE <= LINK_MSG_MAX);
+	ASSERT(spin_held(&link.lock) && len <= LINK_BODY_MAX);
+	if (page && page_part(page, &parts[2]))
+		head.page_at = (uint8_t)len;
 	if (!link.first)
 		err = wire_send(node, channel, parts, count);
 	if (err == ERR_BUSY)
@@ -196,7 +228,17 @@ static void message(const struct xport_event *e)
 		return;
 	}
 	clock_follow(link.vm, head->tsc);
-	handlers[head->kind].fn(link.vm, e->node, body + sizeof(*head), len);
+	body += sizeof(*head);
+	if (head->page_at) {
+		if (!page_whole(body, len, head->page_at)) {
+			vm_fail(link.vm, "node %u sent a packed page that can't be unpacked",
+				e->node);
+			return;
+		}
+		body = link.unpacked;
+		len = head->page_at + PAGE_SIZE;
+	}
+	handlers[head->kind].fn(link.vm, e->node, body, len);
 }
 
 static void on_event(const struct xport_event *e)
@@ -314,5 +356,8 @@ void link_report(void)
 		 "the guest's TSC caught up with other nodes' %llu times, %llu us in all",
 		 (unsigned long long)link.vm->nodes.clock_steps,
 		 (unsigned long long)tsc_to_ns(link.vm->nodes.clock_stepped) / 1000);
+	log_info(LOG_NET, "%llu pages sent, %llu of them packed, %llu bytes each on average",
+		 (unsigned long long)link.pages, (unsigned long long)link.pages_packed,
+		 (unsigned long long)(link.page_bytes / MAX(link.pages, 1ull)));
 	wire_report();
 }

@@ -30,7 +30,8 @@ enum node_kind {
  */
 struct PACKED node_head {
 	uint8_t kind; /* enum node_kind */
-	uint8_t zero[7];
+	uint8_t page_at; /* where in the body a packed page begins (hv/core/pack.h), 0: there is none */
+	uint8_t zero[6];
 	uint64_t tsc;
 };
 ASSERT_SIZE(struct node_head, 16);
