@@ -199,8 +199,11 @@ static uint64_t timer_due(const struct vcpu *v)
 
 void intr_wake_by(struct vcpu *v, uint64_t deadline)
 {
-	/* One that fires early costs an exit; arming costs more than that where the CPU is emulated. */
-	if (v->armed_deadline && v->armed_deadline <= deadline)
+	/*
+	 * One that fires early costs an exit; arming costs more than that where the CPU is emulated. One
+	 * whose time is over is not counted on: its interrupt waits, or an emulator has lost it.
+	 */
+	if (v->armed_deadline > rdtsc() && v->armed_deadline <= deadline)
 		return;
 	v->armed_deadline = deadline;
 	hostapic_timer_arm(deadline);

@@ -5,9 +5,8 @@
 #include "tests/suite/suite.h"
 #include "tests/suite/team.h"
 
-#define PASSES 2
-
 struct fill {
+	unsigned passes;
 	uint32_t *words;
 	uint32_t each; /* words for each CPU */
 	struct barrier barrier;
@@ -48,7 +47,7 @@ static void fill_member(unsigned me, void *arg)
 {
 	struct fill *f = arg;
 
-	for (unsigned pass = 0; pass < PASSES; pass++) {
+	for (unsigned pass = 0; pass < f->passes; pass++) {
 		uint64_t start = now_ns(), middle;
 
 		write_share(f, me, pass);
@@ -68,15 +67,16 @@ static void test_fill(unsigned iters, const void *arg)
 	struct fill *f = shared_memory(sizeof(*f));
 	size_t bytes = (size_t)suite.fill << 20;
 
+	f->passes = iters;
 	f->words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	need(f->words != MAP_FAILED, "mmap");
 	f->each = bytes / sizeof(uint32_t) / suite.cpus;
 	team_run(suite.cpus, 0, fill_member, f);
-	say("%u MiB %u times, writing %llu ms, verifying %llu ms", suite.fill, PASSES,
+	say("%u MiB %u times, writing %llu ms, verifying %llu ms", suite.fill, f->passes,
 	    (unsigned long long)f->write_ns / 1000000, (unsigned long long)f->verify_ns / 1000000);
 }
 
 const struct test memory_tests[] = {
-	{"memory.fill", 1, 1, test_fill, NULL},
+	{"memory.fill", 1, 50000, test_fill, NULL},
 	{0},
 };
