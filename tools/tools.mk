@@ -11,7 +11,7 @@ packages: ## install the Debian packages that building, running and testing need
 .PHONY: packages
 
 ##: Build and run
-# LAB= more options of tools/lab, which win: make run LAB="--nodes 3"
+# LAB= more options of tools/lab, which win: make run LAB="--nodes 3"; the lab takes the fastest emulator there is
 run: ## boot two emulated nodes into one machine and sit at the guest's console (Ctrl-A X leaves)
 	@tools/packages build run
 	@$(MAKE) --no-print-directory -s all guest-images

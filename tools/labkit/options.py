@@ -5,7 +5,7 @@ import os
 import re
 import time
 
-from labkit import ROOT, UsageError
+from labkit import ROOT, UsageError, choice
 
 USAGE = """lab run [OPTION]...
 
@@ -77,7 +77,13 @@ def machine_options(parser):
     group.add_argument(
         "--node-ram", type=number(16, 65536), default=512, metavar="MB", help="of each, default 512"
     )
-    group.add_argument("--emu", choices=["bochs", "qemu", "kvm", "auto"], default="auto")
+    group.add_argument(
+        "--emu",
+        choices=["bochs", "qemu", "kvm", "auto"],
+        default="auto",
+        help="bochs: VT-x in software; qemu: AMD-V in software; kvm: the host's own, nested; auto: the"
+        " fastest that works here (default)",
+    )
     group.add_argument(
         "--cpu", metavar="MODEL", help="as the emulator calls it; default: one with VT-x or AMD-V"
     )
@@ -158,7 +164,8 @@ def other_options(parser):
                        help="Bochs: how simulated time follows real time")  # fmt: skip
 
 
-def parse(argv):
+def parse(argv, look=choice.look):
+    """`look` finds out what this machine has."""
     parser = argparse.ArgumentParser(prog="lab", usage=USAGE, allow_abbrev=False)
     parser.add_argument("verb", choices=["run"], help=argparse.SUPPRESS)
     machine_options(parser)
@@ -169,14 +176,13 @@ def parse(argv):
     options = parser.parse_args(argv)
     options.steps = options.steps or []
     options.log_steps = options.log_steps or []
+    choice.settle(options, look())
     settle(options)
     return options
 
 
 def settle(options):
     """Fills in what depends on other options and refuses what can't go together."""
-    if options.emu == "auto":
-        options.emu = "kvm" if kvm_nests() else ("qemu" if options.native else "bochs")
     if any(int(step.text) >= options.nodes for step in options.kill):
         raise UsageError(f"--kill names a node beyond the last, {options.nodes - 1}.")
     if options.emu == "bochs" and options.gdb:
@@ -206,12 +212,3 @@ def settle(options):
         stamp = time.strftime("%Y%m%d-%H%M%S")
         options.logdir = os.path.join(options.build, "lab", f"{stamp}-{os.getpid()}")
     options.logdir = os.path.abspath(options.logdir)
-
-
-def kvm_nests():
-    """Can a KVM guest here use VT-x itself?"""
-    try:
-        with open("/sys/module/kvm_intel/parameters/nested", encoding="ascii") as file:
-            return file.read().strip() in ("Y", "1") and os.access("/dev/kvm", os.R_OK | os.W_OK)
-    except OSError:
-        return False
