@@ -12,6 +12,7 @@
 #include "hv/core/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/virtdev.h"
+#include "hv/core/wire.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
@@ -174,7 +175,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		err = share_init(&vm, offers, why);
 	if (err)
 		return err;
-	cpu_policy_init();
+	cpu_policy_init(shared ? wire_cluster()->features : NULL);
 	number_vcpus();
 	memory_attach(&vm);
 	if (disk)
