@@ -85,7 +85,12 @@ def machine_options(parser):
         " fastest that works here (default)",
     )
     group.add_argument(
-        "--cpu", metavar="MODEL", help="as the emulator calls it; default: one with VT-x or AMD-V"
+        "--cpu",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="as the emulator calls it, once for all nodes or for each from node 0 on; default: one with"
+        " VT-x or AMD-V",
     )
     group.add_argument("--firmware", choices=["bios", "uefi"], default="bios")
     group.add_argument(
@@ -181,10 +186,16 @@ def parse(argv, look=choice.look):
     return options
 
 
+def cpu_of(options, node, default):
+    return options.cpu[node % len(options.cpu)] if options.cpu else default
+
+
 def settle(options):
     """Fills in what depends on other options and refuses what can't go together."""
     if any(int(step.text) >= options.nodes for step in options.kill):
         raise UsageError(f"--kill names a node beyond the last, {options.nodes - 1}.")
+    if len(options.cpu) > 1 and len(options.cpu) != options.nodes:
+        raise UsageError(f"--cpu is there {len(options.cpu)} times: give it once, or for each of the {options.nodes} nodes.")
     if options.emu == "bochs" and options.gdb:
         raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
     if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):

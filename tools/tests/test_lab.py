@@ -97,7 +97,7 @@ class Choice(unittest.TestCase):
 
     def test_a_cpu_model_wants_its_emulator_named(self):
         self.assertIn("--emu", refused("--cpu", "max"))
-        self.assertEqual(parse("--emu", "bochs", "--cpu", "corei7_skylake_x").cpu, "corei7_skylake_x")
+        self.assertEqual(parse("--emu", "bochs", "--cpu", "corei7_skylake_x").cpu, ["corei7_skylake_x"])
 
     def test_an_emulator_that_is_named_is_taken_in_silence(self):
         for emulator in ("bochs", "qemu", "kvm"):
@@ -115,11 +115,22 @@ class Choice(unittest.TestCase):
             (["--emu", "kvm", "--cpu", "EPYC,+svm"], ("-accel kvm", "-cpu EPYC,+svm")),
         ):
             asked = parse(*argv, facts=NESTED_INTEL)
-            qemu = Qemu.__new__(Qemu)  # without its look for the program
-            qemu.options, qemu.folder = asked, "/nonexistent"
-            command = " ".join(qemu.machine(0, [1, 2], None))
             for word in words:
-                self.assertIn(word, command)
+                self.assertIn(word, self.command(asked, 0))
+
+    def test_nodes_can_have_different_cpus(self):
+        asked = parse("--emu", "qemu", "--nodes", "2", "--cpu", "max", "--cpu", "max,-avx")
+        self.assertIn("-cpu max -D", self.command(asked, 0))
+        self.assertIn("-cpu max,-avx -D", self.command(asked, 1))
+        asked = parse("--emu", "qemu", "--nodes", "2", "--cpu", "max")
+        self.assertIn("-cpu max -D", self.command(asked, 1))
+        self.assertIn("3 nodes", refused("--emu", "qemu", "--nodes", "3", "--cpu", "a", "--cpu", "b"))
+
+    @staticmethod
+    def command(asked, node):
+        qemu = Qemu.__new__(Qemu)  # without its look for the program
+        qemu.options, qemu.folder = asked, "/nonexistent"
+        return " ".join(qemu.machine(node, [1, 2], None))
 
 
 class Conversation(unittest.TestCase):
