@@ -17,7 +17,7 @@ local states = { [0] = "seeking", [1] = "joining", [2] = "running", [3] = "stopp
 local channels = { [0] = "urgent", [1] = "bulk" }
 local reasons = {
 	[1] = "version", [2] = "node count", [3] = "head", [4] = "full", [5] = "CPU feature",
-	[6] = "no invariant TSC", [7] = "TSC frequency", [8] = "MAC",
+	[6] = "no invariant TSC", [7] = "TSC frequency", [8] = "MAC", [9] = "CPU vendor",
 }
 
 local f = {}

@@ -11,7 +11,7 @@ packages: ## install the Debian packages that building, running and testing need
 .PHONY: packages
 
 ##: Build and run
-# LAB= more options of tools/lab, which win: make run LAB="--nodes 3"
+# LAB= more options of tools/lab, which win: make run LAB="--nodes 3"; the lab takes the fastest emulator there is
 run: ## boot two emulated nodes into one machine and sit at the guest's console (Ctrl-A X leaves)
 	@tools/packages build run
 	@$(MAKE) --no-print-directory -s all guest-images
@@ -27,7 +27,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 	@MAKE="$(MAKE)" tools/test-parts $(BUILD)/test all check check-tsan $(TEST_PARTS) check-fuzz \
 	  test-cluster
 
-check: check-includes check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
+check: check-includes check-vendor-doc check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
 
 # TESTS= some of tests/cluster instead of all
 test-cluster: all guest-images guests suite wire-tools ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
@@ -36,6 +36,13 @@ test-cluster: all guest-images guests suite wire-tools ## netboot emulated clust
 check-includes: ## who may include whom, and what portable code must not do
 	@tools/check-includes --self-test
 	@tools/check-includes
+
+check-vendor-doc: ## docs/vendors.md has a row for each entry of struct virt_ops
+	@tools/vendordoc --self-test
+	@tools/vendordoc
+
+vendor-share: ## how much code is in each CPU vendor's room and how much outside
+	@tools/vendor-share
 
 C_FILES = $(shell find apic boot dsm guest hv net tests -name '*.[ch]')
 check-format: ## every C file is as clang-format would write it
@@ -55,4 +62,4 @@ check-static: ## cppcheck over the hypervisor
 check-tools: ## the tools' own tests
 	@$(PYTHON) -B -m unittest discover -q -s tools/tests -t tools
 
-.PHONY: test check test-cluster check-includes check-format format check-static check-tools
+.PHONY: test check test-cluster check-includes check-vendor-doc vendor-share check-format format check-static check-tools

@@ -46,6 +46,8 @@
 #define LEAF1_ECX_OSXSAVE      BIT(27)
 #define LEAF1_ECX_HYPERVISOR   BIT(31)
 
+#define LEAF1_ECX_AVX BIT(28)
+
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)
@@ -60,6 +62,7 @@ static struct {
 	struct cpuid_regs extended[EXTENDED_LEAVES];
 	uint32_t basic_max;
 	uint64_t cr4, xcr0, efer;
+	bool shared; /* the vCPUs are on several nodes */
 } policy;
 
 /* CR4 bits that come with a feature (SDM vol. 3, 2.5). */
@@ -102,7 +105,9 @@ static void init_xcr0(void)
 	policy.xcr0 = 0;
 	if (!(l1->ecx & BIT(26)))
 		return;
-	policy.xcr0 = xsave.eax & (XCR0_X87 | XCR0_SSE | (l1->ecx & BIT(28) ? XCR0_AVX : 0));
+	policy.xcr0 = xsave.eax & (XCR0_X87 | XCR0_SSE);
+	if (l1->ecx & LEAF1_ECX_AVX)
+		policy.xcr0 |= xsave.eax & XCR0_AVX;
 	if ((xsave.eax & XCR0_AVX512) == XCR0_AVX512 && l7->ebx & BIT(16))
 		policy.xcr0 |= XCR0_AVX512;
 }
@@ -114,28 +119,31 @@ static void init_topology(void)
 	policy.basic[0xb] = (struct cpuid_regs){0, 1, 1 << 8, 0};
 }
 
-/*
- * What the hypervisor makes is there on every node; of the rest only what all nodes have. The words are
- * those of hv/core/wire.c's features().
- */
-static void keep_common(const uint32_t common[])
+/* Software looks at its boot CPU and uses what that has on all; so all have the same. */
+static void init_features(const uint32_t common[CPU_WORDS])
 {
-	const uint32_t made = LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR;
+	uint32_t words[CPU_WORDS];
 
-	policy.basic[1].ecx &= common[0] | made;
-	policy.basic[1].edx &= common[1];
-	policy.basic[7].ebx &= common[2];
-	policy.basic[7].ecx &= common[3];
-	policy.basic[7].edx &= common[4];
-	policy.extended[1].ecx &= common[5];
-	policy.extended[1].edx &= common[6];
+	cpu_words(words);
+	for (unsigned i = 0; common && i < CPU_WORDS; i++)
+		words[i] &= common[i];
+	policy.basic[1].ecx =
+		(words[CPU_1_ECX] & (uint32_t)LEAF1_ECX) |
+		(uint32_t)(LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR);
+	policy.basic[1].edx = words[CPU_1_EDX] & (uint32_t)LEAF1_EDX;
+	policy.basic[7].ebx = words[CPU_7_EBX] & (uint32_t)LEAF7_EBX;
+	policy.basic[7].ecx = words[CPU_7_ECX] & (uint32_t)LEAF7_ECX;
+	policy.basic[7].edx = words[CPU_7_EDX] & (uint32_t)LEAF7_EDX;
+	policy.extended[1].ecx = words[CPU_EXT1_ECX] & (uint32_t)EXT1_ECX;
+	policy.extended[1].edx = words[CPU_EXT1_EDX] & (uint32_t)EXT1_EDX;
 }
 
-void cpu_policy_init(const uint32_t common[])
+void cpu_policy_init(const uint32_t common[CPU_WORDS])
 {
 	struct cpuid_regs r0 = cpuid(0, 0), e0 = cpuid(EXTENDED_BASE, 0);
 
 	memset(&policy, 0, sizeof(policy));
+	policy.shared = common;
 	policy.basic_max = MIN(r0.eax, 0x16u);
 	policy.basic[0] = r0;
 	policy.basic[0].eax = policy.basic_max;
@@ -144,28 +152,17 @@ void cpu_policy_init(const uint32_t common[])
 
 	policy.basic[1].eax = r.eax;
 	policy.basic[1].ebx = (r.ebx & 0xff00) | 1u << 16; /* CLFLUSH size; one logical CPU */
-	policy.basic[1].ecx =
-		(r.ecx & (uint32_t)LEAF1_ECX) |
-		(uint32_t)(LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE | LEAF1_ECX_HYPERVISOR);
-	policy.basic[1].edx = r.edx & (uint32_t)LEAF1_EDX;
 	if (policy.basic_max >= 2)
 		policy.basic[2] = cpuid(2, 0);
-	if (policy.basic_max >= 7) {
-		r = cpuid(7, 0);
-		policy.basic[7].ebx = r.ebx & (uint32_t)LEAF7_EBX;
-		policy.basic[7].ecx = r.ecx & (uint32_t)LEAF7_ECX;
-		policy.basic[7].edx = r.edx & (uint32_t)LEAF7_EDX;
-	}
+	init_features(common);
 	init_topology();
+	init_xcr0();
 	if (policy.basic_max >= 6)
 		policy.basic[6].eax = cpuid(6, 0).eax & BIT(2); /* ARAT: the timer never stops */
 
 	policy.extended[0] = e0;
 	policy.extended[0].eax = MIN(e0.eax, EXTENDED_BASE + EXTENDED_LEAVES - 1);
-	r = cpuid(EXTENDED_BASE + 1, 0);
-	policy.extended[1].eax = r.eax;
-	policy.extended[1].ecx = r.ecx & (uint32_t)EXT1_ECX;
-	policy.extended[1].edx = r.edx & (uint32_t)EXT1_EDX;
+	policy.extended[1].eax = cpuid(EXTENDED_BASE + 1, 0).eax;
 	for (uint32_t i = 2; i <= 6; i++)
 		if (e0.eax >= EXTENDED_BASE + i)
 			policy.extended[i] = cpuid(EXTENDED_BASE + i, 0);
@@ -174,9 +171,6 @@ void cpu_policy_init(const uint32_t common[])
 	if (e0.eax >= EXTENDED_BASE + 8)
 		policy.extended[8].eax = cpuid(EXTENDED_BASE + 8, 0).eax & 0xffff;
 
-	if (common)
-		keep_common(common);
-	init_xcr0();
 	policy.cr4 = cr4_from_features();
 	policy.efer = 0;
 	if (policy.extended[1].edx & BIT(11))
@@ -224,7 +218,9 @@ static struct cpuid_regs cpuid_xsave(uint32_t subleaf)
 		r.ecx = MAX(r.ecx, 576u); /* legacy area and header, SDM vol. 1, 13.4 */
 		r.edx = 0;
 	} else if (subleaf == 1) {
-		r.eax = cpuid(0xd, 1).eax & (uint32_t)(BIT(0) | BIT(2)); /* XSAVEOPT, XGETBV(1) */
+		/* XSAVEOPT, XGETBV(1): not among what nodes tell each other. */
+		if (!policy.shared)
+			r.eax = cpuid(0xd, 1).eax & (uint32_t)(BIT(0) | BIT(2));
 	} else if (subleaf < 63 && policy.xcr0 & BIT(subleaf)) {
 		r = cpuid(0xd, subleaf);
 	}

@@ -1,19 +1,21 @@
 /*
  * What CPU the guest sees: the one place that decides CPUID bits, control register bits and MSRs. A
  * feature is shown when the hardware has it and the tables allow it; what can't work when vCPUs are on
- * different nodes (MONITOR/MWAIT, PMU, VMX, TSC_ADJUST, SGX ...) is in no table.
+ * different nodes (MONITOR/MWAIT, PMU, VMX, TSC_ADJUST, SGX ...) is in no table, and what one node of a
+ * cluster lacks is shown on none.
  */
 #ifndef HV_CORE_CPU_POLICY_H
 #define HV_CORE_CPU_POLICY_H
 
+#include "hv/core/cpu_words.h"
 #include "hv/core/vm.h"
 #include "hv/x86/cpu.h"
 
 /*
- * Reads the hardware and prepares the answers; once per node, before the first vCPU. `common` are the
- * feature words that all nodes of the cluster have in common, NULL for a node by itself.
+ * Reads the hardware and prepares the answers; once per node, before the first vCPU. `common` is what all
+ * nodes of the cluster have, NULL on a node by itself.
  */
-void cpu_policy_init(const uint32_t common[]);
+void cpu_policy_init(const uint32_t common[CPU_WORDS]);
 
 /* The CR4 bits the guest may set. */
 uint64_t cpu_policy_cr4_allowed(void);

@@ -4,7 +4,7 @@
 
 #include "hv/base/log.h"
 #include "hv/base/string.h"
-#include "hv/x86/cpu.h"
+#include "hv/core/cpu_words.h"
 #include "hv/x86/irq.h"
 #include "hv/x86/lapic.h"
 #include "hv/x86/pci.h"
@@ -26,6 +26,9 @@
 /* The same on every node, whatever silence each one bears: several beats must fit the least. */
 #define BEAT_NS  (50 * NS_PER_MS)
 #define AFTER_NS (2 * NS_PER_S) /* after the self-test: the others may still miss our last answer */
+
+STATIC_ASSERT((int)CPU_WORDS == WIRE_FEATURES && (int)CPU_VENDOR == WIRE_VENDOR,
+	      "a node tells the others what docs/wire.md says");
 
 static struct {
 	struct pci_dev dev;
@@ -144,42 +147,6 @@ static bool on_frame(void *ctx, const void *frame, size_t len)
 
 /* --- What this node is --- */
 
-static const char *feature_name(unsigned bit)
-{
-	static const struct {
-		uint16_t bit;
-		const char *name;
-	} names[] = {{0, "SSE3"},       {19, "SSE4.1"},   {20, "SSE4.2"},
-		     {23, "POPCNT"},    {28, "AVX"},      {32 + 6, "PAE"},
-		     {32 + 15, "CMOV"}, {32 + 25, "SSE"}, {32 + 26, "SSE2"}};
-
-	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
-		if (names[i].bit == bit)
-			return names[i].name;
-	}
-	return NULL;
-}
-
-/* The words of the feature set: CPUID 1 ECX and EDX, 7.0 EBX, ECX and EDX, 80000001h ECX and EDX. */
-static void features(uint32_t words[WIRE_FEATURES])
-{
-	struct cpuid_regs r = cpuid(1, 0);
-
-	words[0] = r.ecx;
-	words[1] = r.edx;
-	if (cpuid_has(7)) {
-		r = cpuid(7, 0);
-		words[2] = r.ebx;
-		words[3] = r.ecx;
-		words[4] = r.edx;
-	}
-	if (cpuid_has(0x80000001)) {
-		r = cpuid(0x80000001, 0);
-		words[5] = r.ecx;
-		words[6] = r.edx;
-	}
-}
-
 static int hex(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -241,7 +208,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 			    .has_guest = o->has_guest,
 			    .beat_ns = BEAT_NS,
 			    .lost_ns = o->lost_ns,
-			    .feature_name = feature_name},
+			    .feature_name = cpu_word_name},
 		.ip = {.hostname = "amalgam", .tap = on_frame},
 		.clock = tsc_now_ns,
 		.mtu = (uint16_t)o->mtu,
@@ -250,7 +217,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 		.wire_event = on_wire,
 	};
 	str_copy(c->cluster.name, o->cluster, sizeof(c->cluster.name));
-	features(c->cluster.features);
+	cpu_words(c->cluster.features);
 	if (o->head[0])
 		err = mac_parse(o->head, c->cluster.head, why);
 	if (err == 0 && o->syslog[0])

@@ -95,6 +95,19 @@ static hpa_t save_area_of(unsigned cpu)
 	return save_areas[cpu];
 }
 
+/* VM_CR.SVMDIS makes the first try fault; it can be cleared as long as it is not locked. APM vol. 2, 15.4 */
+static int enable(struct why *why)
+{
+	uint64_t efer = rdmsr(MSR_EFER) | EFER_SVME;
+
+	if (wrmsr_safe(MSR_EFER, efer) || (wrmsr_safe(MSR_VM_CR, 0) && wrmsr_safe(MSR_EFER, efer)))
+		return 0;
+	return why_set(why, ERR_UNSUPPORTED,
+		       "CPU %u refuses AMD-V, which the firmware has disabled (VM_CR is %#llx); "
+		       "enable SVM Mode in the firmware setup and switch the machine off and on",
+		       plat_cpu(), (unsigned long long)rdmsr(MSR_VM_CR));
+}
+
 int svm_cpu_on(struct why *why)
 {
 	hpa_t area;
@@ -106,13 +119,10 @@ int svm_cpu_on(struct why *why)
 	if (!area)
 		return why_set(why, ERR_NOMEM, "no memory for the host save area of CPU %u",
 			       plat_cpu());
-	/* VM_CR.SVMDIS makes this fault; it can be cleared as long as it is not locked. */
-	if (!wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME)) {
-		wrmsr(MSR_VM_CR, 0);
-		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-	}
-	wrmsr(MSR_VM_HSAVE_PA, area);
-	return 0;
+	err = enable(why);
+	if (!err)
+		wrmsr(MSR_VM_HSAVE_PA, area);
+	return err;
 }
 
 void svm_cpu_off(void)

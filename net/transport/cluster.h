@@ -34,6 +34,7 @@ enum cluster_reason {
 	CLUSTER_TSC,     /* no invariant TSC */
 	CLUSTER_TSC_KHZ, /* TSC frequency too far off */
 	CLUSTER_MAC,     /* two nodes with one MAC */
+	CLUSTER_VENDOR,  /* a CPU of another vendor */
 	CLUSTER_REASONS
 };
 
@@ -59,7 +60,7 @@ struct cluster_config {
 	uint64_t life;    /* random, never 0, drawn at each start */
 	uint64_t beat_ns; /* between heartbeats */
 	uint64_t lost_ns; /* silence after which a node is lost; several beats */
-	/* The name of a CPU feature by word * 32 + bit, for sentences; may be NULL. */
+	/* The name of a CPU feature, or vendor, by word * 32 + bit, for sentences; may be NULL. */
 	const char *(*feature_name)(unsigned bit);
 };
 

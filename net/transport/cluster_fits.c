@@ -40,19 +40,46 @@ static int feature_missing(const struct cluster *c, const struct wire_hello *oth
 	return -1;
 }
 
+static const char *feature_name(const struct cluster *c, unsigned bit, char buf[24])
+{
+	const char *name = c->config.feature_name ? c->config.feature_name(bit) : NULL;
+
+	if (name)
+		return name;
+	fmt_print(buf, 24, "feature %u", bit);
+	return buf;
+}
+
 static void feature_detail(const struct cluster *c, int bit, char detail[WIRE_TEXT])
 {
-	const char *name = c->config.feature_name ? c->config.feature_name((unsigned)bit) : NULL;
 	char number[24];
 
-	if (name == NULL) {
-		fmt_print(number, sizeof(number), "feature %d", bit);
-		name = number;
-	}
 	fmt_print(detail, WIRE_TEXT,
 		  "has a CPU without %s, which the cluster needs; take another machine or another "
 		  "guest",
-		  name);
+		  feature_name(c, (unsigned)bit, number));
+}
+
+static const char *vendor_name(const struct cluster *c, uint32_t word, char buf[24])
+{
+	return word ? feature_name(c, WIRE_VENDOR * 32 + bit_lowest(word), buf) : "unknown vendor";
+}
+
+/* What differs between vendors can't be brought to a common measure as features can. */
+static bool vendor_differs(const struct cluster *c, const struct wire_hello *other,
+			   char detail[WIRE_TEXT])
+{
+	uint32_t theirs = other->features[WIRE_VENDOR], ours = c->config.features[WIRE_VENDOR];
+	char buf[2][24];
+
+	if (theirs == ours)
+		return false;
+	fmt_print(
+		detail, WIRE_TEXT,
+		"has a CPU of %s, the cluster of %s; the guest would notice by CPUID's vendor and "
+		"model, VMCALL and SYSCALL; take nodes of one vendor",
+		vendor_name(c, theirs, buf[0]), vendor_name(c, ours, buf[1]));
+	return true;
 }
 
 static bool tsc_near(uint32_t a, uint32_t b)
@@ -117,6 +144,8 @@ enum cluster_reason cluster_fits(const struct cluster *c, const struct cluster_c
 			  mac_or_none(theirs, h->head), mac_or_none(ours, c->config.head));
 		return CLUSTER_HEAD;
 	}
+	if (vendor_differs(c, h, detail))
+		return CLUSTER_VENDOR;
 	bit = feature_missing(c, h);
 	if (bit >= 0) {
 		feature_detail(c, bit, detail);

@@ -26,6 +26,7 @@
 #define WIRE_NAME     32     /* cluster name with its closing NUL */
 #define WIRE_TEXT     160    /* a sentence with its closing NUL */
 #define WIRE_FEATURES 8      /* words of the CPU feature set */
+#define WIRE_VENDOR   7      /* the word with one bit: whose CPU it is */
 #define WIRE_TAG      16
 
 enum wire_kind {

@@ -77,8 +77,11 @@ def boot_debian(cores, *args, logs="run"):
     )
 
 
-def boot_nodes(nodes, cores, *args):
-    """Several nodes become one machine: a shell that counts all CPUs, each node's in the hypervisor's table."""
+def boot_nodes(nodes, cores, *args, also=()):
+    """
+    Several nodes become one machine: a shell that counts all CPUs, each node's in the hypervisor's table.
+    `also`: more that is sent to the shell, and expected of it.
+    """
     cpus = nodes * cores
     lab(
         *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384", *args),
@@ -87,6 +90,7 @@ def boot_nodes(nodes, cores, *args):
         # Something for every CPU to do, which tells where it ran: field 39, proc(5).
         *("--send", rf"guest# =for c in $(seq 0 {cpus - 1}); do taskset -c $c cut -d' ' -f39 /proc/self/stat; done\n"),
         *("--expect", "^" + "".join(rf"{cpu}\n" for cpu in range(cpus))),
+        *also,
         *("--send", r"guest# =poweroff -f\n", "--expect", "Power down", "--timeout", str(2 * DEBIAN_SECONDS)),
         *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
     )

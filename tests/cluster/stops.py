@@ -31,7 +31,8 @@ def cut_off(size):
 
 stops("no-ept", r"boot: ERROR: this CPU has VT-x without EPT; ", "--cpu", "core2_penryn_t9600")
 stops("no-unrestricted-guest", r"boot: ERROR: this CPU has no unrestricted guest", "--cpu", "corei5_lynnfield_750")
-stops("no-virtualization", r"boot: ERROR: this CPU has neither VT-x .* nor AMD-V ", "--cpu", "athlon64_venice")
+stops("no-virtualization", r"boot: ERROR: this CPU has neither VT-x .* nor AMD-V .*; switch .* on in the firmware setup",
+      "--cpu", "athlon64_venice")  # fmt: skip
 stops("wrong-option", r"boot: ERROR: option 'frobnicate' is unknown; the options are ", "--hv-append", "frobnicate=1")
 stops("wrong-value", r"boot: ERROR: option 'mem=plenty' is wrong; expected .*memory", "--hv-append", "mem=plenty")
 stops("missing-guest", r"boot: ERROR: guest image 'nosuch' is not among the", "--hv-append", "guest=nosuch")

@@ -406,7 +406,39 @@ static void expect_refusal(struct node *odd, const char *sentence)
 
 static const char *feature_name(unsigned bit)
 {
-	return bit == 2 ? "SSE2" : NULL;
+	switch (bit) {
+	case 2:
+		return "SSE2";
+	case WIRE_VENDOR * 32:
+		return "Intel";
+	case WIRE_VENDOR * 32 + 4:
+		return "another vendor";
+	}
+	return NULL;
+}
+
+/* Also with the longest names the sentence is whole. */
+static void vendors_do_not_mix(void **state)
+{
+	static const struct {
+		uint32_t word;
+		const char *name;
+	} rows[] = {{2, "feature 225"}, {16, "another vendor"}, {0, "unknown vendor"}};
+	char sentence[WIRE_TEXT + 1];
+
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(rows); i++) {
+		struct node *odd = trio(i % 2);
+
+		nodes[0].config.features[WIRE_VENDOR] = nodes[1].config.features[WIRE_VENDOR] = 1;
+		nodes[0].config.feature_name = feature_name;
+		odd->config.features[WIRE_VENDOR] = rows[i / 2].word;
+		snprintf(sentence, sizeof(sentence),
+			 "has a CPU of %s, the cluster of Intel; the guest would notice by CPUID's "
+			 "vendor and model, VMCALL and SYSCALL; take nodes of one vendor",
+			 rows[i / 2].name);
+		assert_in_range(strlen(sentence), 1, WIRE_TEXT - 1);
+		expect_refusal(odd, sentence);
+	}
 }
 
 static void misfits_are_told_why(void **state)
@@ -564,6 +596,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_killed_node_is_named_by_all),
 		cmocka_unit_test(a_partition_stops_both_sides),
 		cmocka_unit_test(misfits_are_told_why),
+		cmocka_unit_test(vendors_do_not_mix),
 		cmocka_unit_test(one_too_many_is_told),
 		cmocka_unit_test(equal_macs_are_told_on_both_sides),
 		cmocka_unit_test(who_is_missing_can_be_told),

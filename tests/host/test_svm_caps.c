@@ -45,9 +45,6 @@ static void names_what_is_missing(void **state)
 	raw.svm = false;
 	refused(&raw, "this CPU has no AMD-V");
 	raw = good;
-	raw.vm_cr = LOCK | SVMDIS;
-	refused(&raw, "locked AMD-V off (VM_CR is 0x18); enable SVM Mode in the firmware setup");
-	raw = good;
 	raw.features &= ~NP;
 	refused(&raw, "AMD-V without nested paging");
 	raw = good;
@@ -65,11 +62,6 @@ static void takes_what_is_there(void **state)
 	assert_true(caps.next_rip && caps.decode_assist && caps.flush_asid && caps.pause_filter &&
 		    caps.rdtscp);
 	assert_int_equal(caps.phys_bits, 48);
-	/* Off, but not locked: that is ours to change. */
-	raw.vm_cr = SVMDIS;
-	assert_int_equal(svm_caps_settle(&raw, &caps, &why), 0);
-	raw.vm_cr = LOCK;
-	assert_int_equal(svm_caps_settle(&raw, &caps, &why), 0);
 	/* The least that will do; a PAUSE filter without the threshold is none. */
 	raw.features = NP | 0x400;
 	raw.asids = 2;
@@ -77,6 +69,40 @@ static void takes_what_is_there(void **state)
 	assert_int_equal(svm_caps_settle(&raw, &caps, &why), 0);
 	assert_false(caps.next_rip || caps.decode_assist || caps.flush_asid || caps.pause_filter ||
 		     caps.rdtscp);
+}
+
+/* VM_CR, APM vol. 2, 15.30.1: off but not locked is ours to change. */
+static void heeds_the_firmwares_lock(void **state)
+{
+	static const struct {
+		uint64_t vm_cr;
+		const char *found; /* NULL: refused */
+	} rows[] = {
+		{0, "left to us by the firmware"},
+		{SVMDIS, "left to us by the firmware"},
+		{LOCK, "enabled by the firmware"},
+		{LOCK | SVMDIS, NULL},
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct svm_raw raw = good;
+		struct preflight report;
+		struct svm_caps caps;
+		struct why why;
+
+		raw.vm_cr = rows[i].vm_cr;
+		if (!rows[i].found) {
+			refused(&raw,
+				"firmware has locked AMD-V off (VM_CR is 0x18); enable SVM "
+				"Mode in the firmware setup and switch the machine off and on");
+			continue;
+		}
+		assert_int_equal(svm_caps_settle(&raw, &caps, &why), 0);
+		preflight_init(&report);
+		svm_caps_preflight(&raw, &report);
+		assert_true(preflight_passed(&report));
+		assert_string_equal(report.lines[0].text, rows[i].found);
+	}
 }
 
 static enum preflight_verdict verdict(const struct preflight *p, const char *need)
@@ -108,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_what_is_missing),
 		cmocka_unit_test(takes_what_is_there),
+		cmocka_unit_test(heeds_the_firmwares_lock),
 		cmocka_unit_test(reports_options),
 	};
 

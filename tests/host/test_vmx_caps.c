@@ -190,18 +190,39 @@ static void names_what_is_missing(void **state)
 	expect_refusal(&raw, "can't switch 'CR3-load exiting' off");
 }
 
-static void unlocked_is_fine(void **state)
+/* IA32_FEATURE_CONTROL, SDM vol. 3, 24.7: locked decides, unlocked is ours. */
+static void heeds_the_firmwares_lock(void **state)
 {
-	struct vmx_raw raw = sandy_bridge();
-	struct preflight report;
-	struct vmx_caps caps;
+	static const struct {
+		uint64_t control;
+		const char *found; /* NULL: refused */
+	} rows[] = {
+		{0, "left to us by the firmware"},
+		{FEATURE_CONTROL_VMX, "left to us by the firmware"},
+		{FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX, "enabled by the firmware"},
+		{FEATURE_CONTROL_LOCK, NULL},
+		{FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_SMX, NULL},
+	};
 
-	raw.feature_control = 0;
-	assert_int_equal(vmx_caps_settle(&raw, &caps, NULL), 0);
-	preflight_init(&report);
-	vmx_caps_preflight(&raw, &report);
-	assert_true(preflight_passed(&report));
-	assert_string_equal(report.lines[0].text, "left to us by the firmware");
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct vmx_raw raw = sandy_bridge();
+		struct preflight report;
+		struct vmx_caps caps;
+
+		raw.feature_control = rows[i].control;
+		if (!rows[i].found) {
+			expect_refusal(&raw,
+				       "firmware has locked VT-x off (IA32_FEATURE_CONTROL is");
+			expect_refusal(&raw, "enable Intel Virtualization Technology in the "
+					     "firmware setup and switch the machine off and on");
+			continue;
+		}
+		assert_int_equal(vmx_caps_settle(&raw, &caps, NULL), 0);
+		preflight_init(&report);
+		vmx_caps_preflight(&raw, &report);
+		assert_true(preflight_passed(&report));
+		assert_string_equal(report.lines[0].text, rows[i].found);
+	}
 }
 
 static void report_is_printed(void **state)
@@ -250,7 +271,7 @@ int main(void)
 		cmocka_unit_test(mistrusts_bochs),
 		cmocka_unit_test(uses_vpid_only_with_invvpid),
 		cmocka_unit_test(names_what_is_missing),
-		cmocka_unit_test(unlocked_is_fine),
+		cmocka_unit_test(heeds_the_firmwares_lock),
 		cmocka_unit_test(report_is_printed),
 		cmocka_unit_test(report_keeps_count_when_full),
 	};

@@ -13,6 +13,7 @@ import subprocess
 
 from labkit import SetupError, images
 from labkit.network import mac_of
+from labkit.options import cpu_of
 
 DEFAULT_CPU = "corei7_skylake_x"
 BXSHARE = "/usr/share/bochs"
@@ -55,7 +56,7 @@ class Bochs:
         options = self.options
         # The debugger never returns to a triple-faulting guest's reset by itself: stop and say so,
         # unless the guest runs natively and may restart that way.
-        model = options.cpu or DEFAULT_CPU
+        model = cpu_of(options, node, DEFAULT_CPU)
         ips = (options.ips or IPS) * 1000000
         default = SYNC_ONE if options.nodes == 1 else SYNC_MANY
         triple = 1 if options.native else 0

@@ -5,7 +5,7 @@ import os
 import re
 import time
 
-from labkit import ROOT, UsageError
+from labkit import ROOT, UsageError, choice
 
 USAGE = """lab run [OPTION]...
 
@@ -77,9 +77,20 @@ def machine_options(parser):
     group.add_argument(
         "--node-ram", type=number(16, 65536), default=512, metavar="MB", help="of each, default 512"
     )
-    group.add_argument("--emu", choices=["bochs", "qemu", "kvm", "auto"], default="auto")
     group.add_argument(
-        "--cpu", metavar="MODEL", help="as the emulator calls it; default: one with VT-x or AMD-V"
+        "--emu",
+        choices=["bochs", "qemu", "kvm", "auto"],
+        default="auto",
+        help="bochs: VT-x in software; qemu: AMD-V in software; kvm: the host's own, nested; auto: the"
+        " fastest that works here (default)",
+    )
+    group.add_argument(
+        "--cpu",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="as the emulator calls it, once for all nodes or for each from node 0 on; default: one with"
+        " VT-x or AMD-V",
     )
     group.add_argument("--firmware", choices=["bios", "uefi"], default="bios")
     group.add_argument(
@@ -158,7 +169,8 @@ def other_options(parser):
                        help="Bochs: how simulated time follows real time")  # fmt: skip
 
 
-def parse(argv):
+def parse(argv, look=choice.look):
+    """`look` finds out what this machine has."""
     parser = argparse.ArgumentParser(prog="lab", usage=USAGE, allow_abbrev=False)
     parser.add_argument("verb", choices=["run"], help=argparse.SUPPRESS)
     machine_options(parser)
@@ -169,16 +181,21 @@ def parse(argv):
     options = parser.parse_args(argv)
     options.steps = options.steps or []
     options.log_steps = options.log_steps or []
+    choice.settle(options, look())
     settle(options)
     return options
 
 
+def cpu_of(options, node, default):
+    return options.cpu[node % len(options.cpu)] if options.cpu else default
+
+
 def settle(options):
     """Fills in what depends on other options and refuses what can't go together."""
-    if options.emu == "auto":
-        options.emu = "kvm" if kvm_nests() else ("qemu" if options.native else "bochs")
     if any(int(step.text) >= options.nodes for step in options.kill):
         raise UsageError(f"--kill names a node beyond the last, {options.nodes - 1}.")
+    if len(options.cpu) > 1 and len(options.cpu) != options.nodes:
+        raise UsageError(f"--cpu is there {len(options.cpu)} times: give it once, or for each of the {options.nodes} nodes.")
     if options.emu == "bochs" and options.gdb:
         raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
     if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):
@@ -206,12 +223,3 @@ def settle(options):
         stamp = time.strftime("%Y%m%d-%H%M%S")
         options.logdir = os.path.join(options.build, "lab", f"{stamp}-{os.getpid()}")
     options.logdir = os.path.abspath(options.logdir)
-
-
-def kvm_nests():
-    """Can a KVM guest here use VT-x itself?"""
-    try:
-        with open("/sys/module/kvm_intel/parameters/nested", encoding="ascii") as file:
-            return file.read().strip() in ("Y", "1") and os.access("/dev/kvm", os.R_OK | os.W_OK)
-    except OSError:
-        return False

@@ -6,6 +6,7 @@ import subprocess
 
 from labkit import SetupError, images
 from labkit.network import mac_of
+from labkit.options import cpu_of
 
 
 class Qemu:
@@ -37,7 +38,7 @@ class Qemu:
         yield from ("-nodefaults", "-display", "none", "-vga", "std", "-no-reboot")
         yield from ("-name", f"node{node}", "-m", str(options.node_ram), "-smp", str(options.cores))
         yield from ("-accel", "kvm" if kvm else "tcg,thread=multi")
-        yield from ("-cpu", options.cpu or ("host" if kvm else "max"))
+        yield from ("-cpu", cpu_of(options, node, "host" if kvm else "max"))
         yield from ("-D", os.path.join(options.logdir, f"node{node}.qemu.log"))
         for number, port in enumerate(ports, 1):
             yield from ("-chardev", f"socket,id=com{number},host=127.0.0.1,port={port}")

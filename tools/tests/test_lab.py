@@ -1,6 +1,7 @@
 """The lab's parts that need no emulator."""
 
 import contextlib
+import errno
 import io
 import os
 import tempfile
@@ -8,13 +9,18 @@ import time
 import types
 import unittest
 
-from labkit import UsageError, images, netboot, options
+from labkit import SetupError, UsageError, choice, images, netboot, options
+from labkit.qemu import Qemu
 from labkit.script import Script
 from labkit.stream import LineLog, Stream
 
 
-def parse(*argv):
-    return options.parse(["run", "--build", "/nonexistent", *argv])
+NESTED_INTEL = choice.Facts(0, {"kvm_intel": True}, qemu=True, bochs=True)
+NO_KVM = NESTED_INTEL._replace(kvm_error=errno.ENOENT, nested={})
+
+
+def parse(*argv, facts=NO_KVM):
+    return options.parse(["run", "--build", "/nonexistent", *argv], lambda: facts)
 
 
 def refused(*argv):
@@ -48,6 +54,83 @@ class Options(unittest.TestCase):
         self.assertEqual(parse("--emu", "bochs").boot, "ipxe")
         self.assertEqual(parse("--emu", "bochs", "--firmware", "uefi").boot, "esp")
         self.assertEqual(parse("--emu", "qemu", "--firmware", "uefi").boot, "pxe")
+
+
+class Choice(unittest.TestCase):
+    def auto(self, *argv, facts=NO_KVM):
+        asked = parse(*argv, facts=facts)
+        return asked.emu, asked.emu_why
+
+    def test_the_fastest_that_works(self):
+        amd = NESTED_INTEL._replace(nested={"kvm_amd": True})
+        self.assertEqual(self.auto(facts=NESTED_INTEL), ("kvm", "KVM, the fastest: its guests here have VT-x themselves"))
+        self.assertEqual(self.auto(facts=amd), ("kvm", "KVM, the fastest: its guests here have AMD-V themselves"))
+        self.assertEqual(self.auto("--firmware", "bios")[0], "qemu")
+        self.assertEqual(self.auto("--firmware", "uefi", "--nodes", "2")[0], "qemu")
+        self.assertEqual(self.auto("--emu", "auto")[0], "qemu")
+        self.assertEqual(self.auto(facts=NO_KVM._replace(qemu=False))[0], "bochs")
+        # With neither, the set-up names the package of the faster one.
+        self.assertEqual(self.auto(facts=NO_KVM._replace(qemu=False, bochs=False))[0], "qemu")
+
+    def test_it_says_what_stands_in_the_way_of_kvm(self):
+        for change, words in (
+            ({"kvm_error": errno.ENOENT}, "there is no /dev/kvm (switch virtualization on in the firmware setup"),
+            ({"kvm_error": errno.EACCES}, "/dev/kvm is not open to you (join the group"),
+            ({"kvm_error": errno.ENODEV}, "/dev/kvm does not open: No such device"),
+            ({"nested": {"kvm_intel": False}}, "no VT-x themselves (as root: modprobe -r kvm_intel; modprobe kvm_intel nested=1)"),
+            ({"nested": {"kvm_amd": False}}, "no AMD-V themselves (as root: modprobe -r kvm_amd; modprobe kvm_amd nested=1)"),
+            ({"nested": {}}, "neither kvm_intel nor kvm_amd is loaded"),
+        ):
+            facts = NESTED_INTEL._replace(**change)
+            emulator, why = self.auto(facts=facts)
+            self.assertEqual(emulator, "qemu")
+            self.assertTrue(why.startswith("QEMU emulates AMD-V; KVM would be faster, but ") and words in why, why)
+            with self.assertRaises(SetupError) as refusal:
+                parse("--emu", "kvm", facts=facts)
+            self.assertIn(words, str(refusal.exception))
+
+    def test_options_of_one_emulator_choose_it(self):
+        for argv in (["--ips", "5"], ["--sync", "none"]):
+            self.assertEqual(self.auto(*argv, facts=NESTED_INTEL), ("bochs", f"Bochs emulates VT-x; only it has {argv[0]}"))
+        for argv in (["--gdb"], ["--nic", "e1000e"]):
+            self.assertEqual(self.auto(*argv, facts=NO_KVM._replace(qemu=False))[0], "qemu")
+
+    def test_a_cpu_model_wants_its_emulator_named(self):
+        self.assertIn("--emu", refused("--cpu", "max"))
+        self.assertEqual(parse("--emu", "bochs", "--cpu", "corei7_skylake_x").cpu, ["corei7_skylake_x"])
+
+    def test_an_emulator_that_is_named_is_taken_in_silence(self):
+        for emulator in ("bochs", "qemu", "kvm"):
+            self.assertEqual(self.auto("--emu", emulator, facts=NESTED_INTEL), (emulator, None))
+
+    def test_a_native_guest_needs_no_nesting(self):
+        facts = NESTED_INTEL._replace(nested={})
+        self.assertEqual(self.auto("--emu", "kvm", "--native", facts=facts)[0], "kvm")
+        self.assertEqual(self.auto("--native", facts=facts)[0], "qemu")
+
+    def test_kvm_and_qemu_get_their_accelerator_and_cpu(self):
+        for argv, words in (
+            (["--emu", "kvm"], ("-accel kvm", "-cpu host")),
+            (["--emu", "qemu"], ("-accel tcg,thread=multi", "-cpu max")),
+            (["--emu", "kvm", "--cpu", "EPYC,+svm"], ("-accel kvm", "-cpu EPYC,+svm")),
+        ):
+            asked = parse(*argv, facts=NESTED_INTEL)
+            for word in words:
+                self.assertIn(word, self.command(asked, 0))
+
+    def test_nodes_can_have_different_cpus(self):
+        asked = parse("--emu", "qemu", "--nodes", "2", "--cpu", "max", "--cpu", "max,-avx")
+        self.assertIn("-cpu max -D", self.command(asked, 0))
+        self.assertIn("-cpu max,-avx -D", self.command(asked, 1))
+        asked = parse("--emu", "qemu", "--nodes", "2", "--cpu", "max")
+        self.assertIn("-cpu max -D", self.command(asked, 1))
+        self.assertIn("3 nodes", refused("--emu", "qemu", "--nodes", "3", "--cpu", "a", "--cpu", "b"))
+
+    @staticmethod
+    def command(asked, node):
+        qemu = Qemu.__new__(Qemu)  # without its look for the program
+        qemu.options, qemu.folder = asked, "/nonexistent"
+        return " ".join(qemu.machine(node, [1, 2], None))
 
 
 class Conversation(unittest.TestCase):
