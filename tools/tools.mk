@@ -33,6 +33,10 @@ check: check-includes check-vendor-doc check-format check-static check-tools che
 test-cluster: all guest-images guests suite wire-tools ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
 
+# EMU= qemu, bochs or kvm; without it KVM where it nests VT-x, else QEMU. BENCH= more options of the tool
+bench-cluster: all guest-images suite ## times of one emulated node against two, in one run (EMU=bochs BENCH="--nodes 3")
+	@AMALGAM_BUILD=$(abspath $(BUILD)) tools/bench-cluster $(if $(EMU),--emu $(EMU)) $(BENCH)
+
 check-includes: ## who may include whom, and what portable code must not do
 	@tools/check-includes --self-test
 	@tools/check-includes
@@ -62,4 +66,4 @@ check-static: ## cppcheck over the hypervisor
 check-tools: ## the tools' own tests
 	@$(PYTHON) -B -m unittest discover -q -s tools/tests -t tools
 
-.PHONY: test check test-cluster check-includes check-vendor-doc vendor-share check-format format check-static check-tools
+.PHONY: test check test-cluster bench-cluster check-includes check-vendor-doc vendor-share check-format format check-static check-tools

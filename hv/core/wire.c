@@ -383,13 +383,16 @@ void wire_report(void)
 		log_info(LOG_NET,
 			 "node %u: %llu frames out, %llu in, resent %llu, timeouts %llu, doubled "
 			 "%llu; round trip "
-			 "p50 %llu p99 %llu us; clock offset %lld us, error %llu us",
+			 "p50 %llu p99 %llu us; clock offset %lld us, error %llu us; %llu messages "
+			 "out, %llu in; %llu bytes out, %llu in",
 			 i, (unsigned long long)x->frames_out, (unsigned long long)x->frames_in,
 			 (unsigned long long)x->resent, (unsigned long long)x->timeouts,
 			 (unsigned long long)x->doubled,
 			 (unsigned long long)hist_quantile(&x->rtt, 500) / 1000,
 			 (unsigned long long)hist_quantile(&x->rtt, 990) / 1000,
-			 (long long)offset / 1000, (unsigned long long)error / 1000);
+			 (long long)offset / 1000, (unsigned long long)error / 1000,
+			 (unsigned long long)x->msgs_out, (unsigned long long)x->msgs_in,
+			 (unsigned long long)x->bytes_out, (unsigned long long)x->bytes_in);
 	}
 }
 

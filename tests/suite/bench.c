@@ -1,7 +1,13 @@
-/* Workloads whose time is compared between machines: the work is the same for any number of CPUs. */
+/*
+ * Workloads whose time is compared between machines: the work is the same for any number of CPUs. What
+ * stands behind the verdict is for programs: NAME=NUMBER, times in us (tools/bench-cluster reads them).
+ */
 
-#include <string.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,24 +18,32 @@
 #define EP_BLOCKS 240u /* divides evenly by up to 6 CPUs, and by 8, 10, 12 */
 #define PASSES    4
 
+#define UNIT_WORDS   16384u
+#define OBJECT_BYTES 16384
+
 struct work {
 	unsigned amount;
 	volatile uint32_t next, token;
-	uint32_t hits[MAX_CPUS];
+	uint64_t hits[MAX_CPUS];
 	uint32_t *words;
 	uint32_t count;
-	uint64_t ns;
+	uint64_t us[MAX_CPUS]; /* of each member, or each pass */
 };
+
+static uint64_t now_us(void)
+{
+	return now_ns() / 1000;
+}
 
 static uint64_t timed_team(unsigned members, team_fn *fn, struct work *work)
 {
-	uint64_t start = now_ns();
+	uint64_t start = now_us();
 
 	team_run(members, 0, fn, work);
-	return now_ns() - start;
+	return now_us() - start;
 }
 
-/* Random points in a square; those inside the circle are counted. Nothing is shared but the block. */
+/* Random points in a square; those inside the circle are counted. */
 static uint32_t ep_block(uint32_t block, unsigned points)
 {
 	uint32_t random = 0x9e3779b9 * (block + 1), hits = 0;
@@ -42,66 +56,102 @@ static uint32_t ep_block(uint32_t block, unsigned points)
 	return hits;
 }
 
+/* Every member has its blocks from the start: until all are done, nothing is shared. */
 static void ep_member(unsigned me, void *arg)
 {
 	struct work *work = arg;
-	uint32_t block, hits = 0;
+	unsigned points = work->amount;
+	uint64_t hits = 0, start = now_us();
 
-	while ((block = lock_xadd(&work->next, 1)) < EP_BLOCKS)
-		hits += ep_block(block, work->amount);
+	for (uint32_t block = me + 24 * suite.broken; block < EP_BLOCKS; block += suite.cpus)
+		hits += ep_block(block, points);
+	work->us[me] = now_us() - start;
 	work->hits[me] = hits;
 }
 
 static void bench_ep(unsigned iters, const void *arg)
 {
 	struct work *work = shared_memory(sizeof(*work));
-	uint64_t ns, hits = 0, points;
+	uint64_t us, hits = 0, points, shortest = UINT64_MAX, longest = 0;
 
 	work->amount = iters * 10;
-	if (suite.broken)
-		work->next = 24;
-	ns = timed_team(suite.cpus, ep_member, work);
-	for (unsigned i = 0; i < suite.cpus; i++)
+	us = timed_team(suite.cpus, ep_member, work);
+	for (unsigned i = 0; i < suite.cpus; i++) {
 		hits += work->hits[i];
+		shortest = work->us[i] < shortest ? work->us[i] : shortest;
+		longest = work->us[i] > longest ? work->us[i] : longest;
+	}
 	points = (uint64_t)EP_BLOCKS * work->amount;
 	/* pi / 4 = 0.7854; the tolerance is for a few thousand points */
 	if (hits * 100 < points * 73 || hits * 100 > points * 84)
 		fail("%llu of %llu points are in the circle", (unsigned long long)hits,
 		     (unsigned long long)points);
-	say("parallel %llu ms, %llu of %llu points", (unsigned long long)ns / 1000000,
-	    (unsigned long long)hits, (unsigned long long)points);
+	say("us=%llu shortest_us=%llu longest_us=%llu points=%llu inside=%llu",
+	    (unsigned long long)us, (unsigned long long)shortest, (unsigned long long)longest,
+	    (unsigned long long)points, (unsigned long long)hits);
 }
 
-/* Short processes, as a build has them: each CPU starts one after the other until the sum is done. */
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int bench_unit(const char *object)
+{
+	static uint32_t words[UNIT_WORDS];
+	int source = open("/proc/self/exe", O_RDONLY);
+	int out = open(object, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	if (source < 0 || out < 0 || read(source, words, sizeof(words)) != sizeof(words))
+		return 1;
+	qsort(words, UNIT_WORDS, sizeof(*words), by_value);
+	return write(out, words, OBJECT_BYTES) == OBJECT_BYTES ? 0 : 1;
+}
+
+static int run_process(char *const words[])
+{
+	int status = 0;
+	pid_t pid = vfork();
+
+	need(pid >= 0, "vfork");
+	if (pid == 0) {
+		execv("/proc/self/exe", words);
+		_exit(127);
+	}
+	need(waitpid(pid, &status, 0) == pid, "waitpid");
+	return status;
+}
+
+/* A build: each CPU starts one short process after the other until all units are done. */
 static void processes_member(unsigned me, void *arg)
 {
 	struct work *work = arg;
+	char object[40], *unit[] = {"suite", "unit", object, NULL},
+			 *idle[] = {"suite", "exit", "0", NULL};
 
+	snprintf(object, sizeof(object), "/tmp/suite-unit.%d", (int)getpid());
 	while (lock_xadd(&work->next, 1) < work->amount) {
-		int status = 0;
-		pid_t pid = vfork();
+		struct stat is = {0};
+		int status = run_process(suite.broken ? idle : unit);
 
-		need(pid >= 0, "vfork");
-		if (pid == 0) {
-			execl("/proc/self/exe", "suite", "exit", suite.broken ? "0" : "7",
-			      (char *)NULL);
-			_exit(127);
-		}
-		need(waitpid(pid, &status, 0) == pid, "waitpid");
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 7)
+		if (status)
 			fail("a process ended with status %#x", status);
+		if (stat(object, &is) != 0 || is.st_size != OBJECT_BYTES)
+			fail("a process left %lld bytes in %s", (long long)is.st_size, object);
+		need(unlink(object) == 0, object);
 	}
 }
 
 static void bench_processes(unsigned iters, const void *arg)
 {
 	struct work *work = shared_memory(sizeof(*work));
-	uint64_t start = now_ns();
+	uint64_t start = now_us();
 
 	work->amount = iters;
 	crew_run(suite.cpus, processes_member, work);
-	say("parallel %llu ms, %u processes", (unsigned long long)(now_ns() - start) / 1000000,
-	    iters);
+	say("us=%llu processes=%u", (unsigned long long)(now_us() - start), iters);
 }
 
 /* A lock goes to and fro between the first CPU and the last. */
@@ -123,14 +173,13 @@ static void pingpong_member(unsigned me, void *arg)
 static void bench_pingpong(unsigned iters, const void *arg)
 {
 	struct work *work = shared_memory(sizeof(*work));
-	uint64_t ns;
+	uint64_t us;
 
 	work->amount = iters;
-	ns = timed_team(suite.cpus, pingpong_member, work);
+	us = timed_team(suite.cpus, pingpong_member, work);
 	if (work->count != iters * 2 || work->token != iters * 2)
 		fail("%u hand-overs were counted, not %u", work->token, iters * 2);
-	say("%llu ms, %llu ns for each of %u hand-overs", (unsigned long long)ns / 1000000,
-	    (unsigned long long)ns / (iters * 2), iters * 2);
+	say("us=%llu handovers=%u", (unsigned long long)us, iters * 2);
 }
 
 /* The last CPU goes through memory that the first one wrote: once to fetch it, then again. */
@@ -141,12 +190,11 @@ static void stream_member(unsigned me, void *arg)
 	if (me != suite.cpus - 1)
 		return;
 	for (unsigned pass = 0; pass < PASSES; pass++) {
-		uint64_t start = now_ns();
+		uint64_t start = now_us();
 
 		for (uint32_t i = 0; i < work->count; i++)
 			work->words[i] += i;
-		say("%s%llu", pass ? " " : "passes of ",
-		    (unsigned long long)(now_ns() - start) / 1000000);
+		work->us[pass] = now_us() - start;
 	}
 }
 
@@ -154,6 +202,7 @@ static void bench_stream(unsigned iters, const void *arg)
 {
 	struct work *work = shared_memory(sizeof(*work));
 	size_t bytes = (size_t)suite.fill << 20;
+	uint64_t again = 0;
 
 	work->count = bytes / sizeof(uint32_t);
 	work->words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -165,7 +214,10 @@ static void bench_stream(unsigned iters, const void *arg)
 	for (uint32_t i = 0; i < work->count; i++)
 		if (work->words[i] != ~i + (PASSES - suite.broken) * i)
 			fail("word %u is %#x after the last CPU's additions", i, work->words[i]);
-	say(" ms over %u MiB by CPU %d", suite.fill, suite.cpu[suite.cpus - 1]);
+	for (unsigned pass = 1; pass < PASSES; pass++)
+		again += work->us[pass];
+	say("first_us=%llu again_us=%llu mib=%u cpu=%d", (unsigned long long)work->us[0],
+	    (unsigned long long)again / (PASSES - 1), suite.fill, suite.cpu[suite.cpus - 1]);
 }
 
 const struct test bench_tests[] = {

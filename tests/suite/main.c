@@ -39,7 +39,10 @@ static struct result {
 	char text[1024];
 } * result;
 
-static const char *wanted[MAX_WANTED];
+static struct {
+	const char *name;
+	unsigned iters; /* 0: as for all */
+} wanted[MAX_WANTED];
 static unsigned wanted_count;
 
 static void append(const char *format, va_list args)
@@ -117,10 +120,10 @@ static int usage(const char *word)
 {
 	printf("suite: '%s' is no test, no option, or has a wrong value\n"
 	       "usage: suite [iters=N] [cpus=0,2-3] [timeout=SECONDS] [fill=MIB|free] [break]\n"
-	       "             [list] [NAME]...\n"
-	       "NAME: a test, or the front of a name up to a point (litmus, litmus.SB); check: all "
-	       "but\n"
-	       "hotplug and bench, as without a name; all: all\n",
+	       "             [list] [NAME[:N]]...\n"
+	       "NAME: a test, or the front of a name up to a point (litmus, litmus.SB), N: its "
+	       "iterations;\n"
+	       "check: all but hotplug and bench, as without a name; all: all\n",
 	       word);
 	return EXIT_USAGE;
 }
@@ -202,17 +205,19 @@ static bool fits(const char *name, const char *front)
 	return strncmp(name, front, length) == 0 && (!name[length] || name[length] == '.');
 }
 
-static bool is_wanted(const char *name)
+/* With how many iterations, before they are divided; 0: not at all. */
+static unsigned wanted_iters(const char *name)
 {
 	bool special = fits(name, "hotplug") || fits(name, "bench");
 
 	for (unsigned i = 0; i < wanted_count; i++) {
-		if (strcmp(wanted[i], "all") == 0 || fits(name, wanted[i]))
-			return true;
-		if (strcmp(wanted[i], "check") == 0 && !special)
-			return true;
+		const char *front = wanted[i].name;
+
+		if (strcmp(front, "all") == 0 || fits(name, front) ||
+		    (strcmp(front, "check") == 0 && !special))
+			return wanted[i].iters ? wanted[i].iters : suite.iters;
 	}
-	return wanted_count == 0 && !special;
+	return wanted_count == 0 && !special ? suite.iters : 0;
 }
 
 static bool is_name(const char *word)
@@ -233,7 +238,23 @@ static void list(void)
 			puts(test->name);
 }
 
-static void take_word(const char *word)
+/* "litmus", or "litmus:5000" */
+static void want(char *word)
+{
+	char *count = strchr(word, ':');
+
+	if (wanted_count == MAX_WANTED)
+		refuse(word);
+	if (count) {
+		wanted[wanted_count].iters = number(word, count + 1);
+		*count = '\0';
+	}
+	if (!is_name(word))
+		refuse(word);
+	wanted[wanted_count++].name = word;
+}
+
+static void take_word(char *word)
 {
 	const char *value = strchr(word, '=');
 
@@ -249,10 +270,8 @@ static void take_word(const char *word)
 		suite.fill = number(word, value + 1);
 	else if (value && strncmp(word, "cpus=", 5) == 0)
 		choose_cpus(word, value + 1);
-	else if (is_name(word) && wanted_count < MAX_WANTED)
-		wanted[wanted_count++] = word;
 	else
-		refuse(word);
+		want(word);
 }
 
 /* Waits for the test's process; false when its time is up. */
@@ -276,9 +295,8 @@ static bool wait_for(pid_t pid, int *status)
 	return true;
 }
 
-static pid_t start(const struct test *test)
+static pid_t start(const struct test *test, unsigned iters)
 {
-	unsigned iters = suite.iters / test->divide;
 	pid_t pid;
 
 	memset(result, 0, sizeof(*result));
@@ -288,6 +306,7 @@ static pid_t start(const struct test *test)
 		return pid;
 	setpgid(0, 0);
 	sigprocmask(SIG_SETMASK, &(sigset_t){0}, NULL);
+	iters /= test->divide;
 	test->run(iters ? iters : 1, test->arg);
 	_exit(cmpxchg(&result->ended, 0, getpid()) ? EXIT_FAILED : EXIT_OK);
 }
@@ -298,7 +317,7 @@ static const char *verdict(int code)
 }
 
 /* Prints how it went; the test's exit code. */
-static int run_one(const struct test *test)
+static int run_one(const struct test *test, unsigned iters)
 {
 	uint64_t began = now_ns();
 	int code, status = 0;
@@ -309,7 +328,7 @@ static int run_one(const struct test *test)
 		       suite.cpus);
 		return EXIT_SKIPPED;
 	}
-	pid = start(test);
+	pid = start(test, iters);
 	if (pid < 0) {
 		printf("%s FAILED fork: %s\n", test->name, strerror(errno));
 		return EXIT_FAILED;
@@ -337,9 +356,11 @@ static int run_all(void)
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
 		for (const struct test *test = tables[i]; test->name; test++) {
-			if (!is_wanted(test->name))
+			unsigned iters = wanted_iters(test->name);
+
+			if (!iters)
 				continue;
-			switch (run_one(test)) {
+			switch (run_one(test, iters)) {
 			case EXIT_OK:
 				passed++;
 				break;
@@ -375,9 +396,11 @@ int main(int argc, char **argv)
 {
 	sigset_t child;
 
-	/* What the process tests execute. */
+	/* What tests execute as processes of their own. */
 	if (argc == 3 && strcmp(argv[1], "exit") == 0)
 		return atoi(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "unit") == 0)
+		return bench_unit(argv[2]);
 	choose_cpus("cpus", NULL);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "list") == 0) {

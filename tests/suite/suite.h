@@ -52,6 +52,9 @@ uint64_t now_ns(void);
 /* Zeroed whole pages, shared with processes forked later; the test's end frees them. */
 void *shared_memory(size_t bytes);
 
+/* One unit of a build, in a process of its own: writes the new file `object`. Its exit code, 0 when done. */
+int bench_unit(const char *object);
+
 /* A small step of a pseudo-random sequence (Marsaglia's xorshift32); state must not be 0. */
 static inline uint32_t random_next(uint32_t *state)
 {
