@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
 What several CPUs must be together, on CPUs of different nodes: interrupts of all kinds and the memory
-model, with the bare-metal guests; on two nodes, on two of two CPUs each, and over a lossy network.
+model, with the bare-metal guests; on two nodes, on two of two CPUs each, on three, and over a lossy network.
 """
 
 from harness import run_guest, guest_elf, check
@@ -10,6 +10,7 @@ CASES = (
     ("bochs", ("--nodes", "2", "--emu", "bochs", "--cores", "1")),
     ("svm", ("--nodes", "2", "--emu", "qemu", "--cores", "1")),
     ("svm_2x2", ("--nodes", "2", "--emu", "qemu", "--cores", "2")),
+    ("svm_3", ("--nodes", "3", "--emu", "qemu", "--cores", "1")),
     ("svm_loss", ("--nodes", "2", "--emu", "qemu", "--cores", "1", "--faults", "drop=2,reorder=2")),
 )
 
