@@ -24,7 +24,9 @@
 #define HOLD_NS     (50 * NS_PER_US)
 #define HOLD_MAX_NS (20 * NS_PER_MS)
 
-#define KICKS_MAX 512
+#define KICKS_MAX     512
+/* QEMU's AMD-V can lose an interrupt that comes just when a CPU enters or leaves the guest. */
+#define KICK_AGAIN_NS NS_PER_MS
 
 /* The engine's agents: each local CPU as its guest's, and as the hypervisor's. */
 enum { AGENT_GUEST, AGENT_HYPER, AGENTS_PER_CPU };
@@ -55,12 +57,17 @@ static unsigned local_index(const struct vcpu *v)
 
 static void wait_for_cpu(struct vm *vm, struct vcpu *v, uint64_t epoch)
 {
+	uint64_t due = 0;
+
 	if (v->pcpu == pcpu_this() || !v->pcpu)
 		return;
-	if (atomic_load(&v->in_guest) && atomic_load(&v->epoch) < epoch)
-		hostapic_ipi(v->pcpu->apic_id, IRQ_KICK);
-	while (atomic_load(&v->in_guest) && atomic_load(&v->epoch) < epoch)
+	while (atomic_load(&v->in_guest) && atomic_load(&v->epoch) < epoch) {
+		if (rdtsc() >= due) {
+			hostapic_ipi(v->pcpu->apic_id, IRQ_KICK);
+			due = rdtsc() + ns_to_tsc(KICK_AGAIN_NS);
+		}
 		cpu_pause();
+	}
 }
 
 void share_sync(struct vm *vm)

@@ -260,11 +260,11 @@ static void test_halt(void)
 	start = rdtsc();
 	pit_set(0, 2, PIT_HZ / 1000);
 	run(rm_halt);
-	most = (uint32_t)((rdtsc() - start) * 9 / 8 /
-			  tsc_per_ms()); /* the TSC's rate is measured */
+	/* The TSC's rate is measured, and not well when the machine stood still meanwhile. */
+	most = (uint32_t)((rdtsc() - start) * 9 / 8 / tsc_per_ms());
 	pic_setup(VEC_PIC, 0xffff);
 	lapic_write(LAPIC_LVT_LINT0, LVT_MASKED);
-	CHECK(rm_a >= 5 && rm_a <= most, "%u ticks, expected 5 to %u", rm_a, most);
+	CHECK(rm_a == 5 || (rm_a > 5 && rm_a <= most), "%u ticks, expected 5 to %u", rm_a, most);
 }
 
 static void test_io(void)
