@@ -227,8 +227,8 @@ static void run_timers(struct vcpu *v)
 		next = MIN(next, dev);
 	}
 	next = host_deadline(vm, next);
-	if (vm_is_shared(vm) && vcpu_leads(v))
-		next = MIN(next, link_deadline());
+	if (vm_is_shared(vm))
+		next = MIN(next, link_deadline(v));
 	if (next != UINT64_MAX)
 		intr_wake_by(v, next);
 }

@@ -290,10 +290,12 @@ void link_poll(void)
 	link_unlock();
 }
 
-uint64_t link_deadline(void)
+uint64_t link_deadline(const struct vcpu *v)
 {
 	uint64_t now = tsc_now_ns(), due;
 
+	if (!vcpu_leads(v))
+		return rdtsc() + ns_to_tsc(LINK_CALM_NS);
 	link_lock();
 	due = MIN(wire_deadline(now), share_deadline());
 	link_unlock();
@@ -319,8 +321,7 @@ static bool given_up(const struct vm *vm, bool to_the_end)
 /* Interrupts are off, so one that comes after the last look ends the sleep at once. */
 static void doze(struct vcpu *v)
 {
-	if (vcpu_leads(v))
-		intr_wake_by(v, link_deadline());
+	intr_wake_by(v, link_deadline(v));
 	cpu_idle();
 	v->recheck = true;
 }

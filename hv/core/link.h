@@ -31,8 +31,11 @@ bool link_send_frame(const void *frame, size_t len);
 
 /* The first CPU: takes what has come and does what is due; also on a node by itself. No lock held. */
 void link_poll(void);
-/* Host TSC at which link_poll() is due even if nothing comes. */
-uint64_t link_deadline(void);
+/*
+ * Host TSC at which the vCPU's CPU is to look around even if nothing calls it: the first CPU by
+ * link_poll(), any other for a kick that an emulator has lost.
+ */
+uint64_t link_deadline(const struct vcpu *v);
 
 /* One turn of a CPU that waits for another node, or for a CPU that may wait for one. No lock held. */
 void link_wait(void);
