@@ -241,8 +241,9 @@ int agent_fault(struct step *s, const struct dsm_event *in)
 		kept_end(s, a, s->d->now);
 		agent_keep(s, a);
 		agent_release(s, a, true);
-	} else if (a->state == AGENT_IDLE && a->count)
+	} else if (a->state == AGENT_IDLE && a->count) {
 		a->tries++;
+	}
 	dsm_count(s->d)->restarts += a->count && in->gfn < a->set[a->count - 1].gfn;
 	a->cookie = in->cookie;
 	a->pin = false;

@@ -33,7 +33,7 @@ check: check-includes check-vendor-doc check-format check-static check-tools che
 test-cluster: all guest-images guests suite wire-tools ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
 
-# EMU= qemu, bochs or kvm; without it KVM where it nests VT-x, else QEMU. BENCH= more options of the tool
+# EMU= qemu, bochs or kvm; without it the fastest there is. BENCH= more options of the tool
 bench-cluster: all guest-images suite ## times of one emulated node against two, in one run (EMU=bochs BENCH="--nodes 3")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tools/bench-cluster $(if $(EMU),--emu $(EMU)) $(BENCH)
 

@@ -63,13 +63,13 @@ uint64_t wire_deadline(uint64_t now_ns);
 /* The card's interrupt has come: what arrives wakes the CPU that called wire_start(). */
 bool wire_wakes(void);
 
+/* What went to each node and came from it, in the log. */
+void wire_report(void);
+
 /*
  * Waits for the membership, exchanges `messages` messages of known content with every other node, each
  * way, and logs the outcome. Follows wire_start() at once. Returns 0, or an error with the sentence.
  */
-/* What went to each node and came from it, in the log. */
-void wire_report(void);
-
 int wire_selftest(uint32_t messages, struct why *why) MUST_CHECK;
 
 #endif

@@ -68,13 +68,8 @@ def given(options, names):
     return next((f"--{name.replace('_', '-')}" for name in names if getattr(options, name)), None)
 
 
-def fastest(options, facts):
-    """(emulator, the reason in words) for `--emu auto`: KVM, else QEMU, else Bochs."""
-    if options.cpu:
-        raise UsageError("--cpu names a model as one emulator calls it: say with --emu which one.")
-    bochs_only, qemu_only = given(options, BOCHS_ONLY), given(options, QEMU_ONLY)
-    if bochs_only:
-        return "bochs", f"Bochs emulates VT-x; only it has {bochs_only}"
+def fastest(facts, qemu_only=None):
+    """(emulator, the reason in words): KVM, else QEMU, else Bochs. `qemu_only`: an option that Bochs does not have."""
     if not facts.qemu and facts.bochs and not qemu_only:
         return "bochs", "Bochs emulates VT-x; QEMU would be faster, but is not installed (`make packages`)"
     lacks = kvm_lacks(facts)
@@ -84,11 +79,21 @@ def fastest(options, facts):
     return "kvm", f"KVM, the fastest: its guests here have {vendor} themselves"
 
 
+def fitting(options, facts):
+    """The same for `--emu auto`, of those that have what the other options ask for."""
+    if options.cpu:
+        raise UsageError("--cpu names a model as one emulator calls it: say with --emu which one.")
+    bochs_only = given(options, BOCHS_ONLY)
+    if bochs_only:
+        return "bochs", f"Bochs emulates VT-x; only it has {bochs_only}"
+    return fastest(facts, given(options, QEMU_ONLY))
+
+
 def settle(options, facts):
     """Makes `auto` an emulator and says why in options.emu_why; refuses KVM where it can't work."""
     options.emu_why = None
     if options.emu == "auto":
-        options.emu, options.emu_why = fastest(options, facts)
+        options.emu, options.emu_why = fitting(options, facts)
     elif options.emu == "kvm":
         lacks = kvm_lacks(facts, options.native)
         if lacks:

@@ -66,6 +66,18 @@ class Reading(unittest.TestCase):
         self.refused("no counter of nested page faults", bench.counters, [""])
 
 
+class Arguments(unittest.TestCase):
+    def test_the_fastest_emulator_unless_another_is_named(self):
+        def emu(*words, kvm_error=2, qemu=True):
+            facts = bench.choice.Facts(kvm_error, {"kvm_amd": True}, qemu=qemu, bochs=True)
+            return bench.arguments(words, lambda: facts).emu
+
+        self.assertEqual(emu(), "qemu")
+        self.assertEqual(emu(kvm_error=0), "kvm")
+        self.assertEqual(emu(qemu=False), "bochs")
+        self.assertEqual(emu("--emu", "bochs"), "bochs")
+
+
 class Report(unittest.TestCase):
     def report(self, boot, ep):
         def side(boot_us, ep_us):
