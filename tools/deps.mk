@@ -11,75 +11,48 @@ $(DEPS)/%/.stamp: tools/deps.lock
 deps: $(foreach d,zydis zycore lwip lz4 linux linux-pae busybox memtest,$(DEPS)/$d/.stamp) ## fetch every source and guest image now
 .PHONY: deps
 
+# Sources from outside as libNAME.a, for the hypervisor and for host programs:
+#   $(call library,NAME,FOLDER OF SOURCES,SOURCES,OUR HEADERS THEY TAKE,STAMPS OF WHAT IS UNPACKED)
+# NAME_CFLAGS are for who includes it too, NAME_QUIET for itself alone: it is not our code, its warnings are not our
+# errors, and the sanitizers watch our calls into it.
+define library_rules
+$6/$1/%.o: $2/%.c $4
+	@mkdir -p $$(@D)
+	$$(CC) $$(filter-out -MMD -MP -Werror,$$($7)) $$($1_CFLAGS) $$($1_QUIET) -c $$< -o $$@
+
+$6/lib$1.a: $(patsubst %.c,$6/$1/%.o,$3)
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+
+define library_users
+HV_EXTRA_CFLAGS   += $($1_CFLAGS)
+HOST_EXTRA_CFLAGS += $($1_CFLAGS)
+HV_LIBS   += $(HV_OUT)/lib$1.a
+HOST_LIBS += $(HOST_OUT)/lib$1.a
+$(CORE_ELF) $(HV_OUT)/core1.elf: $(HV_OUT)/lib$1.a
+$(HOST_TESTS): $(HOST_OUT)/lib$1.a
+$(HV_OBJ) $(HOST_OBJ) $(HOST_TESTS:$(HOST_OUT)/%=$(HOST_OUT)/tests/host/%.o): | $5
+$(addprefix $2/,$3): $5 ;
+endef
+
+library = $(eval $(call library_users,$1,$2,$3,$4,$5)) \
+          $(eval $(call library_rules,$1,$2,$3,$4,$5,$(HV_OUT),HV_CFLAGS)) \
+          $(eval $(call library_rules,$1,$2,$3,$4,$5,$(HOST_OUT),HOST_CFLAGS))
+
 # Zydis, the instruction decoder: decoder alone, without libc. Only the emulator includes it:
-# `#include <Zydis/Zydis.h>` in hv/core and in its host tests.
-ZYDIS_SRC := $(addprefix $(DEPS)/zydis/src/,Decoder.c DecoderData.c MetaInfo.c Mnemonic.c Register.c \
-             SharedData.c Utils.c)
-ZYDIS_READY := $(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp
-# AVX-512 and Knights Corner are most of the tables and nothing that reaches the emulator.
-ZYDIS_CFLAGS := -DZYAN_NO_LIBC -DZYCORE_STATIC_BUILD -DZYDIS_STATIC_BUILD -DZYDIS_DISABLE_ENCODER \
+# `#include <Zydis/Zydis.h>` in hv/core and in its host tests. AVX-512 and Knights Corner are most of the
+# tables and nothing that reaches the emulator.
+zydis_CFLAGS := -DZYAN_NO_LIBC -DZYCORE_STATIC_BUILD -DZYDIS_STATIC_BUILD -DZYDIS_DISABLE_ENCODER \
                 -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_AVX512 -DZYDIS_DISABLE_KNC \
                 -isystem $(DEPS)/zydis/include -isystem $(DEPS)/zycore/usr/include
-# It is not our code: its warnings are not our errors, and the sanitizers watch our calls into it.
-ZYDIS_QUIET := -w -I$(DEPS)/zydis/src -include hv/core/zydis_libc.h
-
-HV_EXTRA_CFLAGS   += $(ZYDIS_CFLAGS)
-HOST_EXTRA_CFLAGS += $(ZYDIS_CFLAGS)
-
-HV_ZYDIS   := $(HV_OUT)/libzydis.a
-HOST_ZYDIS := $(HOST_OUT)/libzydis.a
-HV_LIBS    += $(HV_ZYDIS)
-HOST_LIBS  += $(HOST_ZYDIS)
-$(CORE_ELF) $(HV_OUT)/core1.elf: $(HV_ZYDIS)
-$(HOST_TESTS): $(HOST_ZYDIS)
-$(HV_OBJ) $(HOST_OBJ): | $(ZYDIS_READY)
-$(HOST_TESTS:$(HOST_OUT)/%=$(HOST_OUT)/tests/host/%.o): | $(ZYDIS_READY)
-
-$(ZYDIS_SRC): $(ZYDIS_READY) ;
-
-$(HV_OUT)/zydis/%.o: $(DEPS)/zydis/src/%.c hv/core/zydis_libc.h
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP -Werror,$(HV_CFLAGS)) $(ZYDIS_CFLAGS) $(ZYDIS_QUIET) -c $< -o $@
-
-$(HOST_OUT)/zydis/%.o: $(DEPS)/zydis/src/%.c hv/core/zydis_libc.h
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP -Werror,$(HOST_CFLAGS)) $(ZYDIS_CFLAGS) $(ZYDIS_QUIET) -c $< -o $@
-
-$(HV_ZYDIS): $(ZYDIS_SRC:$(DEPS)/zydis/src/%.c=$(HV_OUT)/zydis/%.o)
-$(HOST_ZYDIS): $(ZYDIS_SRC:$(DEPS)/zydis/src/%.c=$(HOST_OUT)/zydis/%.o)
-$(HV_ZYDIS) $(HOST_ZYDIS):
-	@rm -f $@
-	ar rcs $@ $^
+zydis_QUIET  := -w -I$(DEPS)/zydis/src -include hv/core/zydis_libc.h
+$(call library,zydis,$(DEPS)/zydis/src,Decoder.c DecoderData.c MetaInfo.c Mnemonic.c Register.c SharedData.c \
+  Utils.c,hv/core/zydis_libc.h,$(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp)
 
 # LZ4, which packs pages for the wire: `#include <lz4.h>` in hv/core/pack.c. Its table has the size of what
 # it packs: the usual 16 KiB take longer to clear than a page takes to pack.
-LZ4_SRC    := $(DEPS)/lz4/lib/lz4.c
-LZ4_CFLAGS := -isystem $(DEPS)/lz4/lib -DLZ4_FREESTANDING=1 -DLZ4_MEMORY_USAGE=12 \
+lz4_CFLAGS := -isystem $(DEPS)/lz4/lib -DLZ4_FREESTANDING=1 -DLZ4_MEMORY_USAGE=12 \
               -DLZ4_STATIC_LINKING_ONLY_DISABLE_MEMORY_ALLOCATION
-LZ4_QUIET  := -w -include hv/core/lz4_libc.h
-
-HV_EXTRA_CFLAGS   += $(LZ4_CFLAGS)
-HOST_EXTRA_CFLAGS += $(LZ4_CFLAGS)
-
-HV_LZ4    := $(HV_OUT)/liblz4.a
-HOST_LZ4  := $(HOST_OUT)/liblz4.a
-HV_LIBS   += $(HV_LZ4)
-HOST_LIBS += $(HOST_LZ4)
-$(CORE_ELF) $(HV_OUT)/core1.elf: $(HV_LZ4)
-$(HOST_TESTS): $(HOST_LZ4)
-$(HV_OBJ) $(HOST_OBJ): | $(DEPS)/lz4/.stamp
-$(HOST_TESTS:$(HOST_OUT)/%=$(HOST_OUT)/tests/host/%.o): | $(DEPS)/lz4/.stamp
-
-$(LZ4_SRC): $(DEPS)/lz4/.stamp ;
-
-$(HV_OUT)/lz4.o: $(LZ4_SRC) hv/core/lz4_libc.h
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP -Werror,$(HV_CFLAGS)) $(LZ4_CFLAGS) $(LZ4_QUIET) -c $< -o $@
-
-$(HOST_OUT)/lz4.o: $(LZ4_SRC) hv/core/lz4_libc.h
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP -Werror,$(HOST_CFLAGS)) $(LZ4_CFLAGS) $(LZ4_QUIET) -c $< -o $@
-
-$(HV_OUT)/liblz4.a $(HOST_OUT)/liblz4.a: %/liblz4.a: %/lz4.o
-	@rm -f $@
-	ar rcs $@ $^
+lz4_QUIET  := -w -include hv/core/lz4_libc.h
+$(call library,lz4,$(DEPS)/lz4/lib,lz4.c,hv/core/lz4_libc.h,$(DEPS)/lz4/.stamp)
