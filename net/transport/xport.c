@@ -147,7 +147,7 @@ static void data_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		if (++p->ack_count >= XPORT_ACK_EVERY || ch->rcv_early)
 			p->ack_now = true;
 		else if (p->ack_at == XPORT_NEVER)
-			xport_timer(x, &p->ack_at, now + XPORT_ACK_DELAY);
+			xport_timer(x, &p->ack_at, now + xport_ack_delay(p));
 		return;
 	}
 	p->ack_now = true;

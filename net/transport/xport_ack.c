@@ -9,7 +9,7 @@ static uint64_t reorder_slack(const struct xport_peer *p)
 
 static uint64_t rto_base(const struct xport_peer *p)
 {
-	uint64_t rto = p->srtt + MAX(4 * p->rttvar, 10 * NS_PER_US) + XPORT_ACK_DELAY;
+	uint64_t rto = p->srtt + MAX(4 * p->rttvar, 10 * NS_PER_US) + xport_ack_delay(p);
 
 	return p->srtt == 0 ? XPORT_RTO_FIRST : MAX(rto, XPORT_RTO_MIN);
 }

@@ -10,7 +10,8 @@
 #define XPORT_RTO_FIRST     (10 * NS_PER_MS) /* until a round trip was measured */
 #define XPORT_RTO_MIN       (200 * NS_PER_US)
 #define XPORT_RTO_MAX       (1 * NS_PER_S)
-#define XPORT_ACK_DELAY     (50 * NS_PER_US) /* for data to ride on */
+#define XPORT_ACK_DELAY_MIN (50 * NS_PER_US) /* for data to ride on */
+#define XPORT_ACK_DELAY_MAX (5 * NS_PER_MS)
 #define XPORT_ACK_EVERY     8
 #define XPORT_PROBES        4
 #define XPORT_WINDOW_FIRST  32
@@ -32,6 +33,12 @@ static inline void xport_timer(struct xport *x, uint64_t *timer, uint64_t at)
 {
 	*timer = at;
 	x->timer_at = MIN(x->timer_at, at);
+}
+
+/* How long an acknowledgement waits for data to ride on: about as long as an answer to the data takes. */
+static inline uint64_t xport_ack_delay(const struct xport_peer *p)
+{
+	return MIN(MAX(p->srtt, XPORT_ACK_DELAY_MIN), XPORT_ACK_DELAY_MAX);
 }
 
 static inline struct xport_seg *xport_seg(struct xport_channel *ch, uint32_t seq)
