@@ -45,6 +45,8 @@ struct dsm_config {
 	 * retired; doubles up to hold_max_ns while the same instruction faults again and again.
 	 */
 	uint64_t hold_ns, hold_max_ns;
+	/* At least so many times as long as a page takes to come that nobody holds back. */
+	uint32_t hold_fetches;
 	/*
 	 * Pages an agent keeps for the rest of their hold after it went on to another instruction.
 	 * Without them two nodes can take turns so fast that neither runs: each needs several pages

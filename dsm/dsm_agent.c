@@ -114,26 +114,43 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 	return true;
 }
 
+/*
+ * Follows the quick ones: most of the others waited for a holder, and holds that grew with such waits would
+ * make each other grow.
+ */
+static void fetch_took(struct dsm *d, uint64_t ns)
+{
+	if (!d->fetch_ns || ns < d->fetch_ns)
+		d->fetch_ns = ns;
+	else
+		d->fetch_ns = MIN(ns, d->fetch_ns + d->fetch_ns / 64 + 1);
+}
+
+/* Pages that two nodes need all the time shall spend most of theirs in use, not on the wire. */
+static uint64_t hold_time(const struct dsm *d, const struct agent *a)
+{
+	uint64_t least = d->cfg.hold_ns << MIN(a->tries, 16);
+
+	return MIN(MAX(least, d->cfg.hold_fetches * d->fetch_ns), d->cfg.hold_max_ns);
+}
+
 static void agent_resume(struct step *s, struct agent *a)
 {
 	struct dsm *d = s->d;
 	struct page *p = page_find(d, a->gfn);
 	struct dsm_action *act = step_act(s, DSM_ACT_RESUME);
-	uint64_t hold = d->cfg.pin_ns;
+	uint64_t took = d->now - a->since_ns;
 
 	act->agent = (uint16_t)(a - dsm_agents(d));
 	act->gfn = a->gfn;
 	act->frame = p ? page_frame(d, p) : 0;
-	/* At least as long as it took to get: under any contention half of the time is the guest's. */
-	if (!a->pin)
-		hold = MIN(MAX(d->cfg.hold_ns << MIN(a->tries, 16), d->now - a->since_ns),
-			   d->cfg.hold_max_ns);
-	a->state = AGENT_RUN;
-	a->deadline_ns = d->now + hold;
-	if (!a->remote)
+	if (a->remote)
+		fetch_took(d, took);
+	else
 		dsm_count(d)->faults_local++;
-	hist_add(a->access == DSM_WRITE ? &dsm_count(d)->write_ns : &dsm_count(d)->read_ns,
-		 d->now - a->since_ns);
+	a->state = AGENT_RUN;
+	a->deadline_ns = d->now + (a->pin ? d->cfg.pin_ns : hold_time(d, a));
+	hist_add(a->access == DSM_WRITE ? &dsm_count(d)->write_ns : &dsm_count(d)->read_ns, took);
 }
 
 /* The pages that are only kept can be evicted, and who waits for a frame needs one of them. */

@@ -81,6 +81,7 @@ struct dsm {
 	uint64_t waits; /* gives agents that wait for a frame their order */
 	const char *stopped;
 	uint64_t now;
+	uint64_t fetch_ns; /* what a page takes to come that nobody holds back */
 	/* Byte offsets from this struct. */
 	size_t off_slots, off_ranks, off_dir, off_pages, off_buckets, off_items, off_agents,
 		off_kept, off_self;

@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 .cache_reserve = 1,
 				 .hold_ns = 10,
 				 .hold_max_ns = 100,
+				 .hold_fetches = 8,
 				 .pin_ns = 10,
 				 .heat_sets = 1};
 	struct dsm_actions out = {.list = list, .room = 512};

@@ -18,6 +18,8 @@ static struct dsm_msg wire[64];
 static uint16_t wire_from[64], wire_to[64];
 static unsigned wire_count, sent, pages_sent, resumed[NODES], revoked, stopped;
 
+static uint64_t now; /* when messages arrive */
+
 static struct dsm_config config(uint16_t self)
 {
 	static const uint16_t slots[] = {0};
@@ -33,6 +35,7 @@ static struct dsm_config config(uint16_t self)
 				   .cache_frames = 5,
 				   .hold_ns = 100,
 				   .hold_max_ns = 1000,
+				   .hold_fetches = 3,
 				   .pin_ns = 500,
 				   .heat_sets = 2};
 }
@@ -40,6 +43,7 @@ static struct dsm_config config(uint16_t self)
 static int start(void **state)
 {
 	wire_count = sent = pages_sent = revoked = stopped = 0;
+	now = 0;
 	memset(resumed, 0, sizeof(resumed));
 	for (uint16_t n = 0; n < NODES; n++) {
 		struct dsm_config c = config(n);
@@ -90,8 +94,10 @@ static int step(uint16_t node, struct dsm_event in)
 static void deliver_all(void)
 {
 	while (wire_count) {
-		struct dsm_event in = {
-			.kind = DSM_EV_MESSAGE, .peer = wire_from[0], .msg = wire[0]};
+		struct dsm_event in = {.kind = DSM_EV_MESSAGE,
+				       .peer = wire_from[0],
+				       .msg = wire[0],
+				       .now_ns = now};
 		uint16_t to = wire_to[0];
 
 		wire_count--;
@@ -187,6 +193,36 @@ static void holds_keep_and_expire(void **state)
 	assert_int_equal(dsm_stats(nodes[1])->holds_expired, 1);
 }
 
+/* When the hold of node 1 ends that gets `gfn` after `took`, and that node 2 waits for. */
+static uint64_t held_until(gfn_t gfn, uint64_t took)
+{
+	struct dsm_event fault = {.kind = DSM_EV_FAULT,
+				  .gfn = gfn,
+				  .access = DSM_WRITE,
+				  .cookie = gfn,
+				  .now_ns = now};
+
+	step(1, fault);
+	now += took;
+	deliver_all();
+	fault.now_ns = now;
+	step(2, fault);
+	deliver_all();
+	return dsm_deadline(nodes[1]);
+}
+
+static void holds_last_for_some_quick_fetches(void **state)
+{
+	assert_int_equal(held_until(1, 50), 50 + 3 * 50);
+	now = 200;
+	step(1, (struct dsm_event){.kind = DSM_EV_TICK, .now_ns = now});
+	deliver_all();
+	assert_int_equal(resumed[2], 1);
+	/* This one had to wait for somebody: no reason to hold it longer. */
+	now = 1000;
+	assert_int_equal(held_until(2, 400), 1400 + 3 * 51);
+}
+
 static void pins_are_ordered_and_revoked(void **state)
 {
 	struct dsm_event pin = {.kind = DSM_EV_ACQUIRE, .gfn = 2, .access = DSM_WRITE};
@@ -246,6 +282,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(configuration_is_checked, start, finish),
 		cmocka_unit_test_setup_teardown(messages_are_those_of_the_table, start, finish),
 		cmocka_unit_test_setup_teardown(holds_keep_and_expire, start, finish),
+		cmocka_unit_test_setup_teardown(holds_last_for_some_quick_fetches, start, finish),
 		cmocka_unit_test_setup_teardown(pins_are_ordered_and_revoked, start, finish),
 		cmocka_unit_test_setup_teardown(a_lost_node_stops_everything, start, finish),
 		cmocka_unit_test_setup_teardown(a_lying_peer_stops_the_engine, start, finish),

@@ -49,6 +49,7 @@ static struct dsm_config node_config(uint16_t self)
 		.cache_frames = HOSTED_PAGES + 8,
 		.hold_ns = 20000,
 		.hold_max_ns = 1000000,
+		.hold_fetches = 8,
 		.pin_ns = 1000000,
 	};
 }

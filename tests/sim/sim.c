@@ -279,6 +279,7 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.cache_reserve = 1,
 		.hold_ns = 5000,
 		.hold_max_ns = 100000,
+		.hold_fetches = 8,
 		.pin_ns = 50000,
 	};
 	struct why why;
