@@ -10,6 +10,9 @@
 #include "hv/x86/lapic.h"
 #include "hv/x86/tsc.h"
 
+/* A tick of a vCPU that waits for other nodes is at most so late. */
+#define TICK_LATE_NS NS_PER_S
+
 /* The host timer has fired, so it is armed no more; the exit it caused leads to intr_service. */
 static void timer_fired(void)
 {
@@ -186,15 +189,17 @@ static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
 /*
  * When the LAPIC's timer may interrupt, as a guest TSC. A tick whose handler waits for other nodes longer
  * than the tick's period would leave no time for anything else: so from one to the next at least half of
- * the time is the vCPU's own. A CPU may take its interrupts late; missed periods become one.
+ * the time is the vCPU's own. But one that waits most of its time, whatever for, needs ticks too. A CPU may
+ * take its interrupts late; missed periods become one.
  */
 static uint64_t timer_due(const struct vcpu *v)
 {
 	uint64_t due = lapic_timer_deadline(&v->lapic);
+	uint64_t rest = MIN(2 * v->stalled, ns_to_tsc(TICK_LATE_NS));
 
-	if (!v->stalled || due == UINT64_MAX)
+	if (!rest || due == UINT64_MAX)
 		return due;
-	return MAX(due, v->timer_fired + 2 * v->stalled - v->vm->tsc_base);
+	return MAX(due, v->timer_fired + rest - v->vm->tsc_base);
 }
 
 void intr_wake_by(struct vcpu *v, uint64_t deadline)
