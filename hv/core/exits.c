@@ -326,11 +326,11 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 };
 // clang-format on
 
-/* A vCPU that goes to sleep needs its pages no more; one that runs keeps them for their time. */
+/* A vCPU that goes to sleep, or waits in a loop, needs its pages no more; one that runs keeps them. */
 static void left_shared(struct vcpu *v, const struct vm_exit *exit)
 {
 	share_leave(v);
-	if (v->holds && exit->kind == VM_EXIT_HLT)
+	if (v->holds && (exit->kind == VM_EXIT_HLT || exit->kind == VM_EXIT_PAUSE))
 		share_retired(v);
 }
 

@@ -2,7 +2,7 @@
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/intr.h"
-#include "hv/core/pack.h"
+#include "hv/core/pagewire.h"
 #include "hv/core/remote.h"
 #include "hv/core/share.h"
 #include "hv/core/wire.h"
@@ -10,15 +10,13 @@
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
 
-#define LINK_BODY_MAX   (64 + NODE_TEXT)
-#define LINK_MSG_MAX    (sizeof(struct node_head) + LINK_BODY_MAX + PAGE_SIZE)
-/* The most a packed page may have: with its heads it fits two frames where it would take three. */
-#define LINK_PACKED_MAX 2700
+#define LINK_BODY_MAX (64 + NODE_TEXT)
+#define LINK_MSG_MAX  (sizeof(struct node_head) + LINK_BODY_MAX + PAGE_SIZE)
 /* How often the first CPU looks for what has come, where the card does not wake it, and where it does. */
-#define LINK_LOOK_NS    (100 * NS_PER_US)
-#define LINK_CALM_NS    (10 * NS_PER_MS)
+#define LINK_LOOK_NS  (100 * NS_PER_US)
+#define LINK_CALM_NS  (10 * NS_PER_MS)
 /* A wire and a node that answers at once take less. */
-#define LINK_SPIN_NS    (50 * NS_PER_US)
+#define LINK_SPIN_NS  (50 * NS_PER_US)
 
 /* A message the transport had no room for yet. */
 struct waiting {
@@ -28,13 +26,15 @@ struct waiting {
 	uint8_t bytes[LINK_MSG_MAX];
 };
 
+STATIC_ASSERT(LINK_BODY_MAX > UINT8_MAX,
+	      "whatever a node_head says, there is room for the body before the page");
+
 static struct {
 	struct spinlock lock;
 	struct vm *vm;
 	struct waiting *first, **end, *free;
-	uint8_t packed[LINK_PACKED_MAX];
+	struct pagewire pages[VM_MAX_NODES]; /* by peer */
 	uint8_t unpacked[LINK_BODY_MAX + PAGE_SIZE];
-	uint64_t pages, pages_packed, page_bytes; /* sent */
 } link;
 
 typedef void (*handler_fn)(struct vm *vm, unsigned from, const void *body, size_t len);
@@ -59,25 +59,33 @@ static const struct {
 
 /* --- Pages --- */
 
-/* As the last part of a message; true when it is packed. Where one frame carries a page, nothing is gained. */
-static bool page_part(const void *page, struct xport_part *part)
+int link_members(struct vm *vm, struct why *why)
 {
-	size_t len = wire_mtu() > PAGE_SIZE ? 0 : pack_page(page, link.packed, LINK_PACKED_MAX);
+	for (unsigned i = 0; i < vm->nodes.count; i++) {
+		hpa_t mem = PMEM_NONE;
 
-	*part = len ? (struct xport_part){link.packed, len} : (struct xport_part){page, PAGE_SIZE};
-	link.pages++;
-	link.pages_packed += len != 0;
-	link.page_bytes += part->len;
-	return len != 0;
+		if (i == vm->nodes.self)
+			continue;
+		mem = pmem_alloc(bit_highest(PAGEWIRE_BYTES) - PAGE_SHIFT);
+		if (mem == PMEM_NONE)
+			return why_set(why, ERR_NOMEM,
+				       "no RAM for the pages last exchanged with node %u", i);
+		pagewire_init(&link.pages[i], pmem_virt(mem));
+	}
+	return 0;
 }
+STATIC_ASSERT((PAGEWIRE_BYTES & (PAGEWIRE_BYTES - 1)) == 0, "the allocator gives powers of two");
 
-/* The body with its page unpacked, in link.unpacked; false when what came is none. */
-static bool page_whole(const uint8_t *body, size_t len, size_t page_at)
+/* The body with its page as it was, in link.unpacked; false when what came is none. */
+static bool page_whole(unsigned from, const struct node_head *head, const uint8_t *body, size_t len)
 {
-	if (page_at > LINK_BODY_MAX || page_at > len)
+	struct page_parcel parcel = {(enum page_form)head->page_form, head->page_slot,
+				     body + head->page_at, len - head->page_at};
+
+	if (head->page_at > len)
 		return false;
-	memcpy(link.unpacked, body, page_at);
-	return unpack_page(body + page_at, len - page_at, link.unpacked + page_at);
+	memcpy(link.unpacked, body, head->page_at);
+	return pagewire_receive(&link.pages[from], &parcel, link.unpacked + head->page_at);
 }
 
 /* --- Sending --- */
@@ -150,18 +158,12 @@ static void wait_for_room(unsigned node, enum wire_channel channel, const struct
 	link.end = &w->next;
 }
 
-void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t len,
-		    const void *page)
+static void send_parts(unsigned node, enum wire_channel channel, const struct xport_part *parts,
+		       unsigned count)
 {
-	struct node_head head = {.kind = (uint8_t)kind, .tsc = vm_guest_tsc(link.vm)};
-	struct xport_part parts[] = {{&head, sizeof(head)}, {body, len}, {NULL, 0}};
-	enum wire_channel channel = page ? WIRE_BULK : WIRE_URGENT;
-	unsigned count = page ? 3 : 2;
 	int err = ERR_BUSY;
 
-	ASSERT(spin_held(&link.lock) && len <= LINK_BODY_MAX);
-	if (page && page_part(page, &parts[2]))
-		head.page_at = (uint8_t)len;
+	ASSERT(spin_held(&link.lock) && parts[1].len <= LINK_BODY_MAX);
 	if (!link.first)
 		err = wire_send(node, channel, parts, count);
 	if (err == ERR_BUSY)
@@ -169,6 +171,32 @@ void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t
 	else if (err)
 		vm_fail(link.vm, "the transport refused a message to node %u (%s)", node,
 			err_name(err));
+}
+
+void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t len)
+{
+	const struct node_head head = {.kind = (uint8_t)kind, .tsc = vm_guest_tsc(link.vm)};
+	const struct xport_part parts[] = {{&head, sizeof(head)}, {body, len}};
+
+	send_parts(node, WIRE_URGENT, parts, 2);
+}
+
+void link_send_page(unsigned node, const void *body, size_t len, gfn_t gfn, const void *page)
+{
+	struct node_head head = {.kind = NODE_DSM, .tsc = vm_guest_tsc(link.vm)};
+	struct page_parcel parcel = {.bytes = page, .len = PAGE_SIZE};
+
+	/* Where one frame carries a page, nothing is gained by making it smaller. */
+	if (wire_mtu() < PAGE_SIZE) {
+		pagewire_send(&link.pages[node], gfn, page, &parcel);
+		head.page_at = (uint8_t)len;
+		head.page_form = (uint8_t)parcel.form;
+		head.page_slot = parcel.slot;
+	}
+	const struct xport_part parts[] = {
+		{&head, sizeof(head)}, {body, len}, {parcel.bytes, parcel.len}};
+
+	send_parts(node, WIRE_BULK, parts, parcel.len ? 3 : 2);
 }
 
 bool link_send_frame(const void *frame, size_t len)
@@ -184,7 +212,7 @@ bool link_send_frame(const void *frame, size_t len)
 void link_send(unsigned node, enum node_kind kind, const void *body, size_t len)
 {
 	link_lock();
-	link_send_held(node, kind, body, len, NULL);
+	link_send_held(node, kind, body, len);
 	link_unlock();
 }
 
@@ -193,7 +221,7 @@ void link_send_all(enum node_kind kind, const void *body, size_t len)
 	link_lock();
 	for (unsigned i = 0; i < link.vm->nodes.count; i++)
 		if (i != link.vm->nodes.self)
-			link_send_held(i, kind, body, len, NULL);
+			link_send_held(i, kind, body, len);
 	link_unlock();
 }
 
@@ -230,9 +258,8 @@ static void message(const struct xport_event *e)
 	clock_follow(link.vm, head->tsc);
 	body += sizeof(*head);
 	if (head->page_at) {
-		if (!page_whole(body, len, head->page_at)) {
-			vm_fail(link.vm, "node %u sent a packed page that can't be unpacked",
-				e->node);
+		if (!page_whole(e->node, head, body, len)) {
+			vm_fail(link.vm, "node %u sent a page that can't be unpacked", e->node);
 			return;
 		}
 		body = link.unpacked;
@@ -351,14 +378,28 @@ void link_awake(struct vcpu *v)
 		intr_kick(v);
 }
 
+static void pages_report(unsigned node, const struct pagewire *w)
+{
+	uint64_t plain = w->count[PAGE_PLAIN], packed = w->count[PAGE_PACKED],
+		 delta = w->count[PAGE_DELTA];
+
+	log_info(LOG_NET,
+		 "node %u: pages out: %llu plain, %llu packed, %llu as what changed; %llu bytes "
+		 "each "
+		 "on average",
+		 node, (unsigned long long)plain, (unsigned long long)packed,
+		 (unsigned long long)delta,
+		 (unsigned long long)(w->bytes / MAX(plain + packed + delta, 1ull)));
+}
+
 void link_report(void)
 {
 	log_info(LOG_CLUSTER,
 		 "the guest's TSC caught up with other nodes' %llu times, %llu us in all",
 		 (unsigned long long)link.vm->nodes.clock_steps,
 		 (unsigned long long)tsc_to_ns(link.vm->nodes.clock_stepped) / 1000);
-	log_info(LOG_NET, "%llu pages sent, %llu of them packed, %llu bytes each on average",
-		 (unsigned long long)link.pages, (unsigned long long)link.pages_packed,
-		 (unsigned long long)(link.page_bytes / MAX(link.pages, 1ull)));
+	for (unsigned i = 0; i < link.vm->nodes.count; i++)
+		if (i != link.vm->nodes.self)
+			pages_report(i, &link.pages[i]);
 	wire_report();
 }

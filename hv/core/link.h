@@ -14,6 +14,8 @@
 
 /* From now on messages go to the handlers of this machine; vm->nodes.count stands, the membership need not. */
 int link_start(struct vm *vm, struct why *why) MUST_CHECK;
+/* Room for the pages that both ends of each direction remember; once the membership is known. */
+int link_members(struct vm *vm, struct why *why) MUST_CHECK;
 
 void link_lock(void);
 /* Sends what is due, then lets others in. */
@@ -22,9 +24,10 @@ void link_unlock(void);
 /* One message to `node`, or to all others; they copy `body`. Without the lock. */
 void link_send(unsigned node, enum node_kind kind, const void *body, size_t len);
 void link_send_all(enum node_kind kind, const void *body, size_t len);
-/* With the lock held; `page` (4 KiB) may be NULL and goes by the bulk channel. */
-void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t len,
-		    const void *page);
+/* With the lock held. */
+void link_send_held(unsigned node, enum node_kind kind, const void *body, size_t len);
+/* NODE_DSM with the 4 KiB of page `gfn` behind it, by the bulk channel; with the lock held. */
+void link_send_page(unsigned node, const void *body, size_t len, gfn_t gfn, const void *page);
 
 /* A frame of the guest's own or of its disk's; first CPU. False: no room, it is dropped. No lock held. */
 bool link_send_frame(const void *frame, size_t len);

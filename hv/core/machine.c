@@ -125,7 +125,9 @@ static int together(uint64_t offers[VM_MAX_NODES], struct why *why)
 
 	vm.nodes.count = (unsigned)config.options->nodes;
 	err = link_start(&vm, why);
-	return err ? err : remote_join(&vm, config.options->mem, offers, why);
+	if (!err)
+		err = remote_join(&vm, config.options->mem, offers, why);
+	return err ? err : link_members(&vm, why);
 }
 
 static void number_vcpus(void)

@@ -29,9 +29,11 @@ enum node_kind {
  * before anything else: so no vCPU that learns of something sees an earlier time than who told it.
  */
 struct PACKED node_head {
-	uint8_t kind; /* enum node_kind */
-	uint8_t page_at; /* where in the body a packed page begins (hv/core/pack.h), 0: there is none */
-	uint8_t zero[6];
+	uint8_t kind;      /* enum node_kind */
+	uint8_t page_at;   /* where in the body a page begins, 0: there is none */
+	uint8_t page_form; /* how it travels; hv/core/pagewire.h */
+	uint8_t page_slot;
+	uint8_t zero[4];
 	uint64_t tsc;
 };
 ASSERT_SIZE(struct node_head, 16);

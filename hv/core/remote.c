@@ -339,7 +339,7 @@ void remote_dest(struct vm *vm, unsigned from, const void *body, size_t len)
 		return;
 	apic_dest_unpack(d->dest, &dest);
 	apic_book_update(&vm->book, d->cpu, &dest);
-	link_send_held(from, NODE_DEST_OK, d, sizeof(*d), NULL);
+	link_send_held(from, NODE_DEST_OK, d, sizeof(*d));
 }
 
 void remote_dest_ok(struct vm *vm, unsigned from, const void *body, size_t len)

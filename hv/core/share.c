@@ -21,8 +21,9 @@
 #define HEAT_SHOWN   8
 
 /* Time for one instruction, entry and exit included; emulators of CPUs are slow. */
-#define HOLD_NS     (50 * NS_PER_US)
-#define HOLD_MAX_NS (20 * NS_PER_MS)
+#define HOLD_NS      (50 * NS_PER_US)
+#define HOLD_MAX_NS  (20 * NS_PER_MS)
+#define HOLD_FETCHES 8
 
 #define KICKS_MAX     512
 /* QEMU's AMD-V can lose an interrupt that comes just when a CPU enters or leaves the guest. */
@@ -164,12 +165,13 @@ static void map(gfn_t gfn, uint64_t frame, enum dsm_perm perm)
 static void send(const struct dsm_action *a)
 {
 	uint8_t body[DSM_WIRE_BYTES];
-	const void *page = NULL;
 
 	dsm_msg_encode(&a->msg, body);
 	if (a->msg.flags & DSM_F_PAGE)
-		page = pmem_virt(frame_at(a->frame));
-	link_send_held(a->node, NODE_DSM, body, sizeof(body), page);
+		link_send_page(a->node, body, sizeof(body), a->msg.gfn,
+			       pmem_virt(frame_at(a->frame)));
+	else
+		link_send_held(a->node, NODE_DSM, body, sizeof(body));
 }
 
 static void resume(uint16_t agent)
@@ -444,6 +446,7 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 		.slots = slots,
 		.hold_ns = HOLD_NS,
 		.hold_max_ns = HOLD_MAX_NS,
+		.hold_fetches = HOLD_FETCHES,
 		.heat_sets = HEAT_SETS,
 		.pin_ns = NS_PER_S,
 	};
