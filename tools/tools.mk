@@ -30,7 +30,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 check: check-includes check-vendor-doc check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
 
 # TESTS= some of tests/cluster instead of all
-test-cluster: all guest-images guests suite wire-tools ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
+test-cluster: all guest-images guests suite wire-tools netboot ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
 
 # EMU= qemu, bochs or kvm; without it the fastest there is. BENCH= more options of the tool

@@ -2,10 +2,11 @@
  * Litmus tests of the memory model: a few accesses on each CPU, and outcomes that x86-TSO forbids
  * (Owens, Sarkar, Sewell: "A Better x86 Memory Model: x86-TSO", 2009; names as in the herd tools).
  *
- * A round has CELLS instances of the test, each with variables of its own. Rounds differ: the CPUs
- * meet before each instance, so that they start together, or run freely through the cells, so that a
- * line or page changes hands in the middle of one; a CPU's accesses follow each other at once or
- * after a while; the random waits are short in some and long in others. The roles of the CPUs rotate.
+ * A round has some instances of the test, each with variables of its own. Rounds differ: in few the CPUs
+ * meet before each instance, so that they start together, which takes long where they are far apart; in
+ * the others they run freely through many, so that a line or page changes hands in the middle of one. A
+ * CPU's accesses follow each other at once or after a while; the random waits are short in some rounds
+ * and long in others. The roles of the CPUs rotate.
  */
 
 #include <string.h>
@@ -14,13 +15,14 @@
 #include "tests/suite/team.h"
 #include "tests/suite/x86.h"
 
-#define CELLS       64
+#define CELLS       512 /* instances of a round that runs freely */
+#define CELLS_MEET  16  /* of one where the CPUs meet */
 #define MAX_THREADS 4
 #define MAX_VARS    3
 #define LINE        64u
 
-/* What a round's number says about it. */
-enum { MODE_MEET = 1, MODE_GAP = 2, MODES = 4 };
+/* What a round's number says about it: of eight in turn the CPUs meet in the first two. */
+enum { MODE_GAP = 1, MODE_FREE = 6, MODES = 8 };
 
 typedef volatile uint32_t var;
 typedef void body_fn(unsigned me, unsigned gap, var *x, var *y, var *z, uint32_t *r);
@@ -38,13 +40,19 @@ struct litmus {
 	const char *weak; /* allowed, and only possible because of store buffers */
 };
 
-/* Where the variables of a cell lie. */
+/*
+ * Where the variables of a cell lie: cells are next to each other in groups, as close as the distance of
+ * a cell's variables allows, so that many share the few pages that have to change hands.
+ */
 struct layout {
-	unsigned var_step, cell_step;
+	unsigned var_step, group, group_step;
 };
-static const struct layout same_line = {.var_step = 4, .cell_step = LINE};
-static const struct layout same_page = {.var_step = LINE, .cell_step = LINE * 4};
-static const struct layout other_page = {.var_step = PAGE_SIZE, .cell_step = LINE};
+static const struct layout same_line = {.var_step = 4, .group = 1, .group_step = 16};
+static const struct layout same_page = {
+	.var_step = LINE, .group = LINE / 4, .group_step = LINE * 4};
+static const struct layout other_page = {.var_step = PAGE_SIZE, .group = CELLS, .group_step = 0};
+#define ROOM (MAX_VARS * PAGE_SIZE)
+_Static_assert(CELLS *LINE / 4 <= ROOM && CELLS * sizeof(var) <= PAGE_SIZE, "all cells find room");
 
 struct setup {
 	const struct litmus *litmus;
@@ -227,7 +235,7 @@ struct race {
 	unsigned char *cells;
 	struct barrier barrier;
 	struct {
-		_Alignas(PAGE_SIZE) var here[CELLS];
+		_Alignas(PAGE_SIZE) var here[CELLS_MEET];
 	} meet;
 	struct {
 		_Alignas(PAGE_SIZE) uint32_t r[CELLS][2];
@@ -239,13 +247,19 @@ static var *variable(const struct race *race, unsigned cell, unsigned v)
 {
 	const struct layout *layout = race->setup->layout;
 
-	return (var *)(race->cells + v * layout->var_step + cell * layout->cell_step);
+	return (var *)(race->cells + cell / layout->group * layout->group_step +
+		       v * layout->var_step + cell % layout->group * sizeof(var));
 }
 
-static void clear(struct race *race)
+static unsigned cells_of(unsigned round)
 {
-	for (unsigned i = 0; i < CELLS; i++) {
-		race->meet.here[i] = 0;
+	return round & MODE_FREE ? CELLS : CELLS_MEET;
+}
+
+static void clear(struct race *race, unsigned cells)
+{
+	memset((void *)race->meet.here, 0, sizeof(race->meet.here));
+	for (unsigned i = 0; i < cells; i++) {
 		for (unsigned v = 0; v < MAX_VARS; v++)
 			*variable(race, i, v) = 0;
 	}
@@ -258,11 +272,11 @@ static unsigned add_digit(unsigned outcome, unsigned *digits, uint32_t value)
 	return outcome | value << 2 * (*digits)++;
 }
 
-static void tally(struct race *race)
+static void tally(struct race *race, unsigned cells)
 {
 	const struct litmus *litmus = race->setup->litmus;
 
-	for (unsigned i = 0; i < CELLS; i++) {
+	for (unsigned i = 0; i < cells; i++) {
 		unsigned outcome = 0, digits = 0;
 
 		for (unsigned t = 0; t < litmus->threads; t++)
@@ -289,22 +303,25 @@ static void racer(unsigned me, void *arg)
 
 	for (unsigned round = 0; round < race->rounds; round++) {
 		bool leader = round % litmus->threads == me;
-		unsigned longest = 1u << round / MODES * 5 % 13; /* in no order, up to 4096 */
+		unsigned cells = cells_of(round);
+		unsigned longest = 1u << round * 5 % 13; /* in no order, up to 4096 */
 
 		barrier_wait(&race->barrier, litmus->threads);
-		for (unsigned i = 0; i < CELLS; i++) {
+		for (unsigned i = 0; i < cells; i++) {
 			unsigned gap = round & MODE_GAP ? random_next(&random) % longest : 0;
 
-			if (round & MODE_MEET)
+			if (!(round & MODE_FREE))
 				meet(race, i);
+			else if (suite.crowded && random_next(&random) % 4 == 0)
+				wait_turn();
 			linger(random_next(&random) % longest);
 			litmus->body(me, gap, variable(race, i, 0), variable(race, i, 1),
 				     variable(race, i, 2), race->regs[me].r[i]);
 		}
 		barrier_wait(&race->barrier, litmus->threads);
 		if (leader) {
-			tally(race);
-			clear(race);
+			tally(race, cells);
+			clear(race, cells);
 		}
 	}
 }
@@ -359,17 +376,29 @@ static void judge(const struct race *race, unsigned iterations)
 		say(", store buffers seen %u times", seen(race, litmus->weak));
 }
 
+/* Whole turns of rounds, of every kind, for each rotation of the roles. */
+static unsigned rounds_for(unsigned iters, unsigned *iterations)
+{
+	unsigned turn = 0, turns;
+
+	for (unsigned round = 0; round < MODES; round++)
+		turn += cells_of(round);
+	turns = (iters + turn * suite.cpus - 1) / (turn * suite.cpus);
+	*iterations = turns * turn * suite.cpus;
+	return turns * MODES;
+}
+
 static void run(unsigned iters, const void *arg)
 {
 	struct race *race = shared_memory(sizeof(*race));
+	unsigned iterations;
 
 	race->setup = arg;
-	race->cells = shared_memory(MAX_VARS * PAGE_SIZE + CELLS * LINE * 4);
-	race->rounds = (iters + CELLS * suite.cpus - 1) / (CELLS * suite.cpus);
-	race->rounds = (race->rounds + MODES - 1) / MODES * MODES;
+	race->cells = shared_memory(ROOM);
+	race->rounds = rounds_for(iters, &iterations);
 	for (unsigned first = 0; first < suite.cpus; first++)
 		team_run(race->setup->litmus->threads, first, racer, race);
-	judge(race, race->rounds * CELLS * suite.cpus);
+	judge(race, iterations);
 }
 
 static const struct litmus SB = {sb, 2, {1, 1}, .weak = "00"};

@@ -83,19 +83,27 @@ def loader_config(options, guest):
 
 
 def disk(options, guest, work):
-    """A FAT disk that UEFI starts by itself: EFI/BOOT/BOOTX64.EFI and the files beside it."""
-    source = folder(options, guest, work)
+    """What --boot esp starts."""
     path = os.path.join(work, "esp.img")
-    sizes = sum(os.path.getsize(os.path.join(source, name)) for name in os.listdir(source))
+    if options.boot_image:
+        shutil.copyfile(options.boot_image, path)
+    else:
+        stick(folder(options, guest, work), path)
+    return path
+
+
+def stick(source, path):
+    """A FAT disk that UEFI starts by itself: EFI/BOOT/BOOTX64.EFI and the files beside it."""
+    names = [name for name in ("amalgam.efi", "amalgam.cfg", "guest", "initrd", "disk")
+             if os.path.exists(os.path.join(source, name))]  # fmt: skip
+    sizes = sum(os.path.getsize(os.path.join(source, name)) for name in names)
     with open(path, "wb") as file:
         file.truncate(max(40 * MIB, (sizes * 5 // 4 + 4 * MIB) & ~(MIB - 1)))
-    mtool("mformat", "-i", path, "-F", "::")
+    mtool("mformat", "-i", path, "-F", "-v", "AMALGAM", "::")
     mtool("mmd", "-i", path, "::/EFI", "::/EFI/BOOT")
-    mtool("mcopy", "-i", path, os.path.join(source, "amalgam.efi"), "::/EFI/BOOT/BOOTX64.EFI")
-    for name in ("amalgam.cfg", "guest", "initrd", "disk"):
-        if os.path.exists(os.path.join(source, name)):
-            mtool("mcopy", "-i", path, os.path.join(source, name), f"::/EFI/BOOT/{name}")
-    return path
+    for name in names:
+        there = "BOOTX64.EFI" if name == "amalgam.efi" else name
+        mtool("mcopy", "-i", path, os.path.join(source, name), f"::/EFI/BOOT/{there}")
 
 
 def mtool(*command):

@@ -99,6 +99,8 @@ def machine_options(parser):
         help="pxe: the firmware loads amalgam.efi itself; ipxe: through iPXE; esp: from a disk"
         " (default: ipxe with BIOS, pxe with UEFI, esp with UEFI on Bochs)",
     )
+    group.add_argument("--boot-image", metavar="FILE",
+                       help="--boot esp: a disk with all that is booted, instead of the lab's own")  # fmt: skip
 
 
 def network_options(parser):
@@ -214,7 +216,9 @@ def settle(options):
             options.boot = "esp"
         elif options.nic in ("e1000", "e1000e"):
             options.boot = "ipxe"  # OVMF has no driver of its own for these
-    for path in (options.initrd, options.disk, options.aoe, options.bochs_rc):
+    if options.boot_image and options.boot != "esp":
+        raise UsageError("--boot-image is a disk: it needs --boot esp.")
+    for path in (options.initrd, options.disk, options.aoe, options.bochs_rc, options.boot_image):
         if path and not os.path.isfile(path):
             raise UsageError(f"There is no file {path}.")
     if options.timeout is None:
