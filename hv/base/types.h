@@ -13,6 +13,8 @@ typedef uint64_t gva_t; /* guest-linear address, bytes */
 typedef uint64_t gfn_t; /* guest page frame number, gpa >> 12 */
 typedef uint64_t hpa_t; /* host-physical address, bytes */
 
+#define NO_GFN UINT64_MAX
+
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096u
 #define PAGE_MASK  (~(uint64_t)(PAGE_SIZE - 1))

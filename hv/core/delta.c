@@ -8,16 +8,10 @@ struct PACKED run {
 	uint16_t first, count;
 };
 
-static unsigned skip_same(const uint64_t *a, const uint64_t *b, unsigned i)
+/* The first word from `i` on that is not equal, or not different, any more. */
+static unsigned skip(const uint64_t *a, const uint64_t *b, unsigned i, bool equal)
 {
-	while (i < WORDS && a[i] == b[i])
-		i++;
-	return i;
-}
-
-static unsigned skip_changed(const uint64_t *a, const uint64_t *b, unsigned i)
-{
-	while (i < WORDS && a[i] != b[i])
+	while (i < WORDS && (a[i] == b[i]) == equal)
 		i++;
 	return i;
 }
@@ -29,11 +23,11 @@ bool delta_make(const void *before, const void *page, void *out, size_t room, si
 	unsigned end;
 
 	*len = 0;
-	for (unsigned i = skip_same(old, new, 0); i < WORDS; i = skip_same(old, new, end)) {
+	for (unsigned i = skip(old, new, 0, true); i < WORDS; i = skip(old, new, end, true)) {
 		struct run run = {.first = (uint16_t)i};
 		size_t bytes;
 
-		end = skip_changed(old, new, i);
+		end = skip(old, new, i, false);
 		run.count = (uint16_t)(end - i);
 		bytes = run.count * sizeof(uint64_t);
 		if (sizeof(run) + bytes > room - *len)

@@ -66,7 +66,7 @@ int link_members(struct vm *vm, struct why *why)
 
 		if (i == vm->nodes.self)
 			continue;
-		mem = pmem_alloc(bit_highest(PAGEWIRE_BYTES) - PAGE_SHIFT);
+		mem = pmem_alloc(pmem_order(PAGEWIRE_BYTES));
 		if (mem == PMEM_NONE)
 			return why_set(why, ERR_NOMEM,
 				       "no RAM for the pages last exchanged with node %u", i);
@@ -74,7 +74,6 @@ int link_members(struct vm *vm, struct why *why)
 	}
 	return 0;
 }
-STATIC_ASSERT((PAGEWIRE_BYTES & (PAGEWIRE_BYTES - 1)) == 0, "the allocator gives powers of two");
 
 /* The body with its page as it was, in link.unpacked; false when what came is none. */
 static bool page_whole(unsigned from, const struct node_head *head, const uint8_t *body, size_t len)
@@ -187,7 +186,7 @@ void link_send_page(unsigned node, const void *body, size_t len, gfn_t gfn, cons
 	struct page_parcel parcel = {.bytes = page, .len = PAGE_SIZE};
 
 	/* Where one frame carries a page, nothing is gained by making it smaller. */
-	if (wire_mtu() < PAGE_SIZE) {
+	if (wire_mtu() <= PAGE_SIZE) {
 		pagewire_send(&link.pages[node], gfn, page, &parcel);
 		head.page_at = (uint8_t)len;
 		head.page_form = (uint8_t)parcel.form;

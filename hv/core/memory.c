@@ -31,7 +31,7 @@ int memory_init(struct vm *vm, uint64_t bytes, struct why *why)
 {
 	uint64_t count = bytes >> PAGE_SHIFT;
 	uint64_t table = align_up(count * sizeof(hpa_t), PAGE_SIZE);
-	unsigned order = table > PAGE_SIZE ? bit_highest(table - 1) + 1 - PAGE_SHIFT : 0;
+	unsigned order = pmem_order(table);
 	hpa_t frames = pmem_alloc_zeroed(order);
 
 	if (frames == PMEM_NONE)

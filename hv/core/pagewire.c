@@ -6,13 +6,11 @@
 /* With its heads a delta fits one frame; what is longer is rather packed. */
 #define DELTA_MAX 1300u
 
-#define NOTHING UINT64_MAX
-
 void pagewire_init(struct pagewire *w, void *mem)
 {
 	memset(w, 0, sizeof(*w));
 	for (unsigned i = 0; i < PAGEWIRE_SLOTS; i++)
-		w->gfn[i] = NOTHING;
+		w->gfn[i] = NO_GFN;
 	w->sent = mem;
 	w->got = w->sent + PAGEWIRE_SLOTS;
 }

@@ -387,7 +387,7 @@ static uint32_t make_slots(const struct vm *vm, const uint64_t *offers, uint16_t
 
 static void *take(size_t bytes)
 {
-	unsigned order = bytes > PAGE_SIZE ? bit_highest(bytes - 1) + 1 - PAGE_SHIFT : 0;
+	unsigned order = pmem_order(bytes);
 	hpa_t mem = order <= PMEM_MAX_ORDER ? pmem_alloc_zeroed(order) : PMEM_NONE;
 
 	return mem == PMEM_NONE ? NULL : pmem_virt(mem);

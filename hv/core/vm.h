@@ -23,7 +23,6 @@
 
 #define VM_MAX_CPUS  64
 #define VM_MAX_NODES 32
-#define NO_GFN       UINT64_MAX
 
 enum vcpu_state {
 	VCPU_WAIT_SIPI, /* after INIT; not entered */

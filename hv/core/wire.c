@@ -268,7 +268,6 @@ int wire_start(const struct wire_options *options, struct why *why)
 {
 	static struct netnode_config config;
 	size_t size = netnode_memory((unsigned)options->nodes, (uint16_t)options->mtu);
-	unsigned order = 0;
 	hpa_t mem;
 	int err = configure(options, &config, why);
 
@@ -276,9 +275,7 @@ int wire_start(const struct wire_options *options, struct why *why)
 		err = find_card(why);
 	if (err)
 		return err;
-	while ((PAGE_SIZE << order) < size)
-		order++;
-	mem = pmem_alloc_low(order);
+	mem = pmem_alloc_low(pmem_order(size));
 	if (mem == PMEM_NONE)
 		return why_set(why, ERR_NOMEM,
 			       "no %zu KiB of contiguous RAM below 4 GiB for the network",

@@ -2,11 +2,18 @@
 #ifndef HV_X86_PMEM_H
 #define HV_X86_PMEM_H
 
+#include "hv/base/bits.h"
 #include "hv/base/compiler.h"
 #include "hv/x86/paging.h"
 
 #define PMEM_NONE      (~(hpa_t)0)
 #define PMEM_MAX_ORDER 18u /* 1 GiB */
+
+/* The least order whose block has so many bytes. */
+static inline unsigned pmem_order(size_t bytes)
+{
+	return bytes > PAGE_SIZE ? bit_highest(bytes - 1) + 1 - PAGE_SHIFT : 0;
+}
 
 /* 2^order pages, aligned to their size; PMEM_NONE when there is no such block. Contents: garbage. */
 hpa_t pmem_alloc(unsigned order) MUST_CHECK;
