@@ -6,7 +6,7 @@
 
 local amalgam = Proto("amalgam", "Amalgam cluster protocol")
 
-local HEAD, ETHERTYPE, VERSION, NOBODY = 40, 0x88b5, 1, 0xffff
+local HEAD, ETHERTYPE, VERSION, NOBODY = 40, 0x88b5, 2, 0xffff
 
 local kinds = {
 	[1] = "OPEN", [2] = "OPEN_ACK", [3] = "DATA", [4] = "ACK", [5] = "PROBE",
@@ -49,6 +49,7 @@ field("flags", "uint8", "Flags", base.HEX)
 field("seq", "uint32", "Segment")
 field("msg_len", "uint16", "Message length")
 field("offset", "uint16", "Offset in the message")
+field("seg_len", "uint16", "Segment's length")
 field("channel", "uint8", "Channel", base.DEC, channels)
 field("data", "bytes", "Segment's bytes")
 field("name", "stringz", "Cluster name")
@@ -113,22 +114,33 @@ local function session(buf, tree)
 	put(tree, buf, 38, 1, "flags")
 end
 
-local function data(buf, tree, pinfo)
-	session(buf, tree)
-	local seq, len, offset, channel = buf(40, 4):le_uint(), buf(44, 2):le_uint(), buf(46, 2):le_uint(),
-		buf(48, 1):uint()
-	local size = buf:len() - 52
+local function segment(buf, tree, pinfo)
+	local seq, len, offset, size, channel = buf(0, 4):le_uint(), buf(4, 2):le_uint(), buf(6, 2):le_uint(),
+		buf(8, 2):le_uint(), buf(10, 1):uint()
 
-	put(tree, buf, 40, 4, "seq")
-	put(tree, buf, 44, 2, "msg_len", "offset")
-	put(tree, buf, 48, 1, "channel")
+	put(tree, buf, 0, 4, "seq")
+	put(tree, buf, 4, 2, "msg_len", "offset", "seg_len")
+	put(tree, buf, 10, 1, "channel")
 	pinfo.cols.info:append(string.format(" %s #%d, %d..%d of %d", channels[channel] or "?", seq, offset,
 		offset + size, len))
-	if size < 1 or offset + size > len or len > 4224 or channel > 1 then
-		complain(tree, pinfo, "segment lies outside its message")
+	if size < 1 or size > buf:len() - 12 or offset + size > len or len > 4224 or channel > 1 then
+		complain(tree, pinfo, "segment lies outside its message or its frame")
+		return buf:len()
 	end
-	if size > 0 then
-		tree:add(f.data, buf(52))
+	tree:add(f.data, buf(12, size))
+	return 12 + size
+end
+
+local function data(buf, tree, pinfo)
+	local at = 40
+
+	session(buf, tree)
+	while at < buf:len() do
+		if buf:len() - at <= 12 then
+			complain(tree, pinfo, "rest of a segment's head")
+			return
+		end
+		at = at + segment(buf(at), tree, pinfo)
 	end
 end
 

@@ -14,7 +14,7 @@
 
 /* IEEE 802 local experimental EtherType 1 (RFC 9542, 3). */
 #define WIRE_ETHERTYPE 0x88b5
-#define WIRE_VERSION   1
+#define WIRE_VERSION   2
 
 #define WIRE_MAC      6
 #define WIRE_ETH      14   /* bytes of the Ethernet header */
@@ -32,7 +32,7 @@
 enum wire_kind {
 	WIRE_OPEN = 1,     /* wants a session */
 	WIRE_OPEN_ACK = 2, /* has heard WIRE_OPEN; a frame with both ids seals the session */
-	WIRE_DATA = 3,     /* one segment of one message */
+	WIRE_DATA = 3,     /* segments of messages */
 	WIRE_ACK = 4,      /* acknowledgements alone */
 	WIRE_PROBE = 5,    /* as long as the sender hopes the path carries */
 	WIRE_HELLO = 16,   /* I am here and this is what I have (broadcast) */
@@ -95,13 +95,14 @@ struct PACKED wire_session {
 ASSERT_SIZE(struct wire_session, 40);
 ASSERT_OFFSET(struct wire_session, stamp, 24);
 
-/* Second part of WIRE_DATA; the segment's bytes follow. */
+/* What follows in WIRE_DATA, as often as there are segments in it: this, and the segment's bytes. */
 struct PACKED wire_data {
 	uint32_t seq;
 	uint16_t msg_len; /* of the whole message, 1 to WIRE_MSG_MAX */
 	uint16_t offset;  /* of the segment in it */
+	uint16_t len;     /* of the segment, at least 1 */
 	uint8_t channel;
-	uint8_t zero[3];
+	uint8_t zero;
 };
 ASSERT_SIZE(struct wire_data, 12);
 

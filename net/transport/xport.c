@@ -108,7 +108,7 @@ int xport_send(struct xport *x, uint64_t now, unsigned node, enum wire_channel c
 }
 
 static void keep_early(struct xport *x, struct xport_peer *p, struct xport_channel *ch,
-		       uint32_t ahead, const struct wire_data *data, uint16_t len)
+		       uint32_t ahead, const struct wire_data *data)
 {
 	struct xport_buf *b = x->pool;
 
@@ -120,54 +120,70 @@ static void keep_early(struct xport *x, struct xport_peer *p, struct xport_chann
 	x->pool = b->next;
 	x->pool_free--;
 	b->data = *data;
-	b->len = len;
-	memcpy(b->bytes, data + 1, len);
+	memcpy(b->bytes, data + 1, data->len);
 	ch->early[data->seq % XPORT_WINDOW] = b;
 	ch->rcv_early |= BIT(ahead - 1);
 }
 
-static void data_in(struct xport *x, struct xport_peer *p, uint64_t now,
-		    const struct wire_data *data, size_t len)
+static bool segment_fits(const struct wire_data *data, size_t room)
 {
-	struct xport_channel *ch;
-	uint32_t ahead;
+	return room > sizeof(*data) && data->len > 0 && data->len <= room - sizeof(*data) &&
+	       data->channel < WIRE_CHANNELS && data->msg_len <= WIRE_MSG_MAX &&
+	       data->offset + data->len <= data->msg_len;
+}
 
-	if (data->channel >= WIRE_CHANNELS || len == 0 || data->msg_len > WIRE_MSG_MAX ||
-	    data->offset + len > data->msg_len) {
-		xport_break(x, p, now);
-		return;
-	}
-	ch = &p->ch[data->channel];
-	ahead = data->seq - ch->rcv_next;
+/* True when it is the segment's turn; one that comes early is kept. */
+static bool segment_in(struct xport *x, struct xport_peer *p, uint64_t now,
+		       const struct wire_data *data)
+{
+	struct xport_channel *ch = &p->ch[data->channel];
+	uint32_t ahead = data->seq - ch->rcv_next;
+
 	if (ahead == 0) {
-		x->rx_peer = p;
-		x->rx_channel = data->channel;
-		x->rx_data = data;
-		x->rx_len = (uint16_t)len;
 		if (++p->ack_count >= XPORT_ACK_EVERY || ch->rcv_early)
 			p->ack_now = true;
 		else if (p->ack_at == XPORT_NEVER)
 			xport_timer(x, &p->ack_at, now + xport_ack_delay(p));
-		return;
+		return true;
 	}
 	p->ack_now = true;
 	if (ahead >= XPORT_WINDOW || ch->rcv_early & BIT(ahead - 1))
 		p->stats.doubled++;
 	else
-		keep_early(x, p, ch, ahead, data, (uint16_t)len);
+		keep_early(x, p, ch, ahead, data);
+	return false;
+}
+
+/* The next segment of the frame whose turn it is; NULL: none is left. */
+static const struct wire_data *next_in_turn(struct xport *x, struct xport_peer *p, uint64_t now)
+{
+	while (x->rx_at < x->rx_end) {
+		const struct wire_data *data = (const struct wire_data *)x->rx_at;
+
+		if (!segment_fits(data, (size_t)(x->rx_end - x->rx_at))) {
+			xport_break(x, p, now);
+			return NULL;
+		}
+		x->rx_at += sizeof(*data) + data->len;
+		if (segment_in(x, p, now, data))
+			return data;
+	}
+	return NULL;
 }
 
 static void frame_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		     const struct wire_head *head)
 {
 	const struct wire_session *s = wire_body(head, sizeof(*s));
-	size_t data_head = WIRE_DATA_HEAD;
 
 	if (s == NULL || !xport_session_in(x, p, now, head))
 		return;
 	xport_ack_in(x, p, now, s);
-	if (head->kind == WIRE_DATA && head->length >= data_head)
-		data_in(x, p, now, (const struct wire_data *)(s + 1), head->length - data_head);
+	if (head->kind != WIRE_DATA)
+		return;
+	x->rx_peer = p;
+	x->rx_at = (const uint8_t *)(s + 1);
+	x->rx_end = (const uint8_t *)head + head->length;
 }
 
 void xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len)
@@ -200,7 +216,7 @@ void xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len)
 
 /* Takes the segment whose turn it is. 1: a message is whole; 0: not yet; else the peer is broken. */
 static int take(struct xport_channel *ch, const struct wire_data *data, const void *bytes,
-		uint16_t len, struct xport_event *event)
+		struct xport_event *event)
 {
 	ch->rcv_next++;
 	ch->rcv_early >>= 1;
@@ -208,11 +224,11 @@ static int take(struct xport_channel *ch, const struct wire_data *data, const vo
 	event->data = bytes;
 	if (data->offset != ch->asm_len || (data->offset && data->msg_len != ch->asm_total))
 		return ERR_INVALID;
-	if (len == data->msg_len)
+	if (data->len == data->msg_len)
 		return 1;
-	memcpy(ch->assembly + data->offset, bytes, len);
+	memcpy(ch->assembly + data->offset, bytes, data->len);
 	ch->asm_total = data->msg_len;
-	ch->asm_len += len;
+	ch->asm_len += data->len;
 	if (ch->asm_len < ch->asm_total)
 		return 0;
 	ch->asm_len = 0;
@@ -246,35 +262,42 @@ static void give_back(struct xport *x)
 	x->pool_free++;
 }
 
+/* The next segment for the receiver: an early one whose turn has come, else of the frame. As take(). */
+static int next_segment(struct xport *x, struct xport_peer *p, uint64_t now,
+			struct xport_event *event)
+{
+	struct xport_channel *ch = &p->ch[x->rx_channel];
+	struct xport_buf **slot = &ch->early[ch->rcv_next % XPORT_WINDOW];
+	const struct wire_data *data;
+
+	if (*slot != NULL) {
+		give_back(x);
+		x->rx_used = *slot;
+		*slot = NULL;
+		return take(ch, &x->rx_used->data, x->rx_used->bytes, event);
+	}
+	data = next_in_turn(x, p, now);
+	if (data == NULL) {
+		x->rx_peer = NULL;
+		return 0;
+	}
+	x->rx_channel = data->channel;
+	return take(&p->ch[data->channel], data, data + 1, event);
+}
+
 bool xport_poll(struct xport *x, uint64_t now, struct xport_event *event)
 {
 	give_back(x);
 	while (x->events == 0 && x->rx_peer != NULL) {
 		struct xport_peer *p = x->rx_peer;
-		struct xport_channel *ch = &p->ch[x->rx_channel];
-		struct xport_buf **slot = &ch->early[ch->rcv_next % XPORT_WINDOW];
-		const struct wire_data *data = x->rx_data;
-		int whole;
+		int whole = next_segment(x, p, now, event);
 
-		event->kind = XPORT_MSG;
-		event->node = (uint16_t)xport_index(x, p);
-		event->channel = x->rx_channel;
-		if (data != NULL) {
-			x->rx_data = NULL;
-			whole = take(ch, data, data + 1, x->rx_len, event);
-		} else if (*slot != NULL) {
-			give_back(x);
-			x->rx_used = *slot;
-			*slot = NULL;
-			whole = take(ch, &x->rx_used->data, x->rx_used->bytes, x->rx_used->len,
-				     event);
-		} else {
-			x->rx_peer = NULL;
-			break;
-		}
 		if (whole < 0)
 			xport_break(x, p, now);
 		if (whole == 1) {
+			event->kind = XPORT_MSG;
+			event->node = (uint16_t)xport_index(x, p);
+			event->channel = x->rx_channel;
 			p->stats.msgs_in++;
 			return true;
 		}

@@ -43,7 +43,6 @@ struct xport_seg {
 /* A segment that came too early, kept until its turn. */
 struct xport_buf {
 	struct xport_buf *next;
-	uint16_t len;
 	struct wire_data data;
 	uint8_t bytes[WIRE_MSG_MAX];
 };
@@ -136,11 +135,10 @@ struct xport {
 	uint64_t events;   /* bit n: peer n has ev_down or ev_up */
 	uint64_t timer_at; /* no timer of any peer runs out before */
 	unsigned turn;     /* peer served last */
-	/* What xport_poll still has to deliver of the frame that came last. */
+	/* What xport_poll still has to deliver of the frame that came last: its segments not looked at yet. */
 	struct xport_peer *rx_peer;
-	const struct wire_data *rx_data; /* NULL: only early segments may be due */
-	uint16_t rx_len;
-	uint8_t rx_channel;
+	const uint8_t *rx_at, *rx_end;
+	uint8_t rx_channel; /* the one before was of this channel: its early segments may be due */
 	struct xport_buf *rx_used; /* to be given back at the next poll */
 	uint64_t damaged;          /* frames that failed wire_check() */
 };

@@ -95,16 +95,23 @@ static size_t tx_probe(struct xport *x, struct xport_peer *p, uint64_t now, void
 	return seal(x, p, frame, body);
 }
 
-/* The next segment the channel may send: a lost one, else one cut from the queue, else NULL. */
-static struct xport_seg *next_seg(struct xport_peer *p, struct xport_channel *ch, uint32_t *seq)
+/*
+ * The next segment the channel may send: a lost one, else one cut from the queue. NULL: none, or not one
+ * of at most `room` bytes. How a message is cut does not depend on the room.
+ */
+static struct xport_seg *next_seg(struct xport_peer *p, struct xport_channel *ch, size_t room,
+				  uint32_t *seq)
 {
 	struct xport_msg *m = &ch->msgs[ch->msg_cut % XPORT_MSGS];
 	struct xport_seg *seg;
+	uint16_t len;
 
 	if (ch->lost > 0) {
 		for (*seq = ch->una; !xport_seg(ch, *seq)->lost || xport_seg(ch, *seq)->acked;)
 			++*seq;
 		seg = xport_seg(ch, *seq);
+		if (seg->len > room)
+			return NULL;
 		seg->lost = false;
 		seg->resent = true;
 		ch->lost--;
@@ -113,12 +120,15 @@ static struct xport_seg *next_seg(struct xport_peer *p, struct xport_channel *ch
 	}
 	if (ch->msg_cut == ch->msg_end || ch->next - ch->una >= XPORT_WINDOW)
 		return NULL;
+	len = (uint16_t)MIN(m->len - ch->cut, p->mtu - WIRE_DATA_HEAD);
+	if (len > room)
+		return NULL;
 	*seq = ch->next++;
 	seg = xport_seg(ch, *seq);
 	seg->pos = m->pos + ch->cut;
 	seg->offset = (uint16_t)ch->cut;
 	seg->msg_len = m->len;
-	seg->len = (uint16_t)MIN(m->len - ch->cut, p->mtu - WIRE_DATA_HEAD);
+	seg->len = len;
 	seg->acked = seg->lost = seg->resent = false;
 	ch->cut += seg->len;
 	if (ch->cut == m->len) {
@@ -128,34 +138,45 @@ static struct xport_seg *next_seg(struct xport_peer *p, struct xport_channel *ch
 	return seg;
 }
 
+/* Returns where the next one goes. */
+static uint8_t *put_seg(const struct xport_channel *ch, const struct xport_seg *seg, uint32_t seq,
+			unsigned c, uint8_t *at)
+{
+	uint32_t start = seg->pos % XPORT_SEND_BYTES;
+	uint32_t part = MIN((uint32_t)seg->len, XPORT_SEND_BYTES - start);
+	const struct wire_data data = {.seq = seq,
+				       .msg_len = seg->msg_len,
+				       .offset = seg->offset,
+				       .len = seg->len,
+				       .channel = (uint8_t)c};
+
+	memcpy(at, &data, sizeof(data));
+	at += sizeof(data);
+	memcpy(at, ch->bytes + start, part);
+	memcpy(at + part, ch->bytes, seg->len - part);
+	return at + seg->len;
+}
+
 static size_t tx_data(struct xport *x, struct xport_peer *p, unsigned c, uint64_t now, void *frame)
 {
 	struct xport_channel *ch = &p->ch[c];
+	unsigned most = p->window + (c == WIRE_URGENT ? XPORT_URGENT_EXTRA : 0);
+	uint8_t *body = (uint8_t *)(head_of(frame) + 1), *at = body + sizeof(struct wire_session);
+	uint8_t *last = (uint8_t *)head_of(frame) + p->mtu - sizeof(struct wire_data);
 	struct xport_seg *seg;
-	struct wire_session *s;
-	struct wire_data *data;
-	uint32_t seq, start, part;
+	uint32_t seq;
 
-	if (p->flight >= p->window + (c == WIRE_URGENT ? XPORT_URGENT_EXTRA : 0))
+	while (p->flight < most && at < last &&
+	       (seg = next_seg(p, ch, (size_t)(last - at), &seq)) != NULL) {
+		seg->sent = now;
+		if (p->flight++ == 0 || p->rto_at == XPORT_NEVER)
+			xport_timer(x, &p->rto_at, now + xport_rto(p));
+		at = put_seg(ch, seg, seq, c, at);
+	}
+	if (at == body + sizeof(struct wire_session))
 		return 0;
-	seg = next_seg(p, ch, &seq);
-	if (seg == NULL)
-		return 0;
-	seg->sent = now;
-	if (p->flight++ == 0 || p->rto_at == XPORT_NEVER)
-		xport_timer(x, &p->rto_at, now + xport_rto(p));
-	s = session_fill(x, p, now, frame, WIRE_DATA);
-	data = (struct wire_data *)(s + 1);
-	memset(data, 0, sizeof(*data));
-	data->seq = seq;
-	data->msg_len = seg->msg_len;
-	data->offset = seg->offset;
-	data->channel = (uint8_t)c;
-	start = seg->pos % XPORT_SEND_BYTES;
-	part = MIN((uint32_t)seg->len, XPORT_SEND_BYTES - start);
-	memcpy(data + 1, ch->bytes + start, part);
-	memcpy((uint8_t *)(data + 1) + part, ch->bytes, seg->len - part);
-	return seal(x, p, frame, sizeof(*s) + sizeof(*data) + seg->len);
+	session_fill(x, p, now, frame, WIRE_DATA);
+	return seal(x, p, frame, (size_t)(at - body));
 }
 
 static size_t tx_peer(struct xport *x, struct xport_peer *p, enum wire_channel c, uint64_t now,

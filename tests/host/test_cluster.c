@@ -448,7 +448,7 @@ static void misfits_are_told_why(void **state)
 
 		odd->other_version = true;
 		expect_refusal(odd,
-			       "speaks protocol version 2, the cluster 1; boot the same Amalgam on "
+			       "speaks protocol version 3, the cluster 2; boot the same Amalgam on "
 			       "every node");
 		odd = trio(last);
 		odd->config.nodes = 3;

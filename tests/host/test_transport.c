@@ -474,10 +474,50 @@ static void every_message_once_and_in_order(void **state)
 	assert_true(total.resent > 0 && total.doubled > 0 && total.resets > 0 && total.jumbo > 0);
 }
 
+static uint64_t frames_for(const struct schedule *s, struct rng *r, unsigned count, size_t len)
+{
+	static const uint8_t bytes[WIRE_MSG_MAX];
+	const struct xport_part part = {bytes, len};
+	uint64_t before = total.frames;
+
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(xport_send(&nodes[0].x, NS_PER_S, 1, WIRE_BULK, &part, 1), 0);
+	transmit(r, s, NS_PER_S, 0);
+	return total.frames - before;
+}
+
+static void what_waits_shares_frames(void **state)
+{
+	const size_t room = WIRE_MTU - WIRE_DATA_HEAD + sizeof(struct wire_data);
+	const size_t half = room / 2 - sizeof(struct wire_data);
+	struct schedule s = {.nodes = 2, .latency = 1000};
+	struct rng r = {1};
+
+	free_len = FLYING;
+	heap_len = 0;
+	for (unsigned i = 0; i < FLYING; i++)
+		free_list[i] = i;
+	for (unsigned i = 0; i < s.nodes; i++) {
+		nodes[i].mtu = WIRE_MTU;
+		nodes[i].restart_at = XPORT_NEVER;
+		boot(&r, &s, NS_PER_S, i);
+	}
+	/* With no message to send the pair only opens its session. */
+	while (!nodes[0].peers[1].sealed || !nodes[1].peers[0].sealed)
+		step(&r, &s, NS_PER_S);
+	transmit(&r, &s, NS_PER_S, 0);
+	assert_int_equal(frames_for(&s, &r, 1, 100), 1);
+	assert_int_equal(frames_for(&s, &r, 10, 100), 1);
+	assert_int_equal(frames_for(&s, &r, 2, half), 1);
+	assert_int_equal(frames_for(&s, &r, 2, half + 1), 2);
+	assert_int_equal(frames_for(&s, &r, 1, WIRE_MSG_MAX), 3);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_message_once_and_in_order),
+		cmocka_unit_test(what_waits_shares_frames),
 	};
 
 	if (argc > 1) {
