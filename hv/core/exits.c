@@ -348,7 +348,9 @@ void vcpu_run(struct vcpu *v)
 		if (v->recheck || apic_post_pending(&v->post))
 			intr_service(v);
 		if (UNLIKELY(v->state != VCPU_RUNNING)) {
-			cpu_idle();
+			/* Serving can itself give the vCPU work: a device's interrupt, for one. */
+			if (!v->recheck && !apic_post_pending(&v->post))
+				cpu_idle();
 			v->recheck = true;
 			continue;
 		}

@@ -95,6 +95,9 @@ int xport_send(struct xport *x, uint64_t now, unsigned node, enum wire_channel c
 		return ERR_RANGE;
 	if (ch->msg_end - ch->msg_done == XPORT_MSGS || bytes_queued(ch) + len > XPORT_SEND_BYTES)
 		return ERR_BUSY;
+	/* An empty ring begins at its start, which the caches know. */
+	if (ch->msg_done == ch->msg_end)
+		ch->bytes_end = 0;
 	m = &ch->msgs[ch->msg_end % XPORT_MSGS];
 	m->pos = ch->bytes_end;
 	m->len = (uint16_t)len;

@@ -185,15 +185,18 @@ static unsigned wire_take(uint64_t now, size_t len, bool answer)
 /* Handles at most one frame; returns how many messages it completed. */
 static unsigned wire_step(bool answer)
 {
-	static unsigned idle;
-	uint64_t now;
+	static unsigned idle = 1;
+	static uint64_t now;
 	unsigned messages = 0;
 	size_t len = packet_recv(&packet, frame, sizeof(frame));
 
 	/* Timers are tens of microseconds away: they are looked at now and then. */
 	if (len == 0 && ++idle % 32 != 0)
 		return 0;
-	now = packet_now();
+	/* Frames of one burst have one time. */
+	if (idle)
+		now = packet_now();
+	idle = len == 0;
 	if (len > 0)
 		messages = wire_take(now, len, answer);
 	/* Whoever waits for the message goes first; what is due rides on its next frame or the next step. */

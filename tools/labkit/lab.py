@@ -167,6 +167,8 @@ class Lab:
                 else:
                     self.hear(key.data)
             for node in self.nodes:
+                for stream in node.streams:
+                    stream.flush_prompt()
                 if node.process.poll() is not None and not node.ended:
                     self.check_start(node)
                     node.end(f"the emulator ended with code {node.process.returncode}")

@@ -11,6 +11,8 @@ PLACE = re.compile(r"\x1b\[[0-9;]*[Hf]")
 ANSI = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[78=>cDEHM]")
 ANSI_PART = re.compile(r"\x1b(\[[0-9;?=]*|[()])?$")
 
+PROMPT_SECONDS = 5
+
 
 class LineLog:
     """A file in which each line has its time and node."""
@@ -95,6 +97,11 @@ class Stream:
         if text.strip():
             self.last = self.last[-19:] + [text]
         self.line, self.line_began = "", None
+
+    def flush_prompt(self):
+        """A line that nothing ends for long, a prompt, is logged as it is."""
+        if self.line_began is not None and time.monotonic() - self.line_began > PROMPT_SECONDS:
+            self.flush()
 
     def send(self, data):
         """Types at the console; a person is slower than the socket's buffer."""
