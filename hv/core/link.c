@@ -75,6 +75,11 @@ int link_members(struct vm *vm, struct why *why)
 	return 0;
 }
 
+static uint32_t page_sum(const void *page)
+{
+	return (uint32_t)wire_sum(page, PAGE_SIZE, 0);
+}
+
 /* The body with its page as it was, in link.unpacked; false when what came is none. */
 static bool page_whole(unsigned from, const struct node_head *head, const uint8_t *body, size_t len)
 {
@@ -84,7 +89,8 @@ static bool page_whole(unsigned from, const struct node_head *head, const uint8_
 	if (head->page_at > len)
 		return false;
 	memcpy(link.unpacked, body, head->page_at);
-	return pagewire_receive(&link.pages[from], &parcel, link.unpacked + head->page_at);
+	return pagewire_receive(&link.pages[from], &parcel, link.unpacked + head->page_at) &&
+	       page_sum(link.unpacked + head->page_at) == head->page_sum;
 }
 
 /* --- Sending --- */
@@ -190,6 +196,7 @@ void link_send_page(unsigned node, const void *body, size_t len, gfn_t gfn, cons
 		pagewire_send(&link.pages[node], gfn, page, &parcel);
 		head.page_at = (uint8_t)len;
 		head.page_form = (uint8_t)parcel.form;
+		head.page_sum = page_sum(page);
 		head.page_slot = parcel.slot;
 	}
 	const struct xport_part parts[] = {
@@ -258,7 +265,7 @@ static void message(const struct xport_event *e)
 	body += sizeof(*head);
 	if (head->page_at) {
 		if (!page_whole(e->node, head, body, len)) {
-			vm_fail(link.vm, "node %u sent a page that can't be unpacked", e->node);
+			vm_fail(link.vm, "a page of node %u came out other than it was sent", e->node);
 			return;
 		}
 		body = link.unpacked;

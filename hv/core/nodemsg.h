@@ -33,7 +33,7 @@ struct PACKED node_head {
 	uint8_t page_at;   /* where in the body a page begins, 0: there is none */
 	uint8_t page_form; /* how it travels; hv/core/pagewire.h */
 	uint8_t page_slot;
-	uint8_t zero[4];
+	uint32_t page_sum; /* of the whole page: what is put together wrong must not be used */
 	uint64_t tsc;
 };
 ASSERT_SIZE(struct node_head, 16);

@@ -3,7 +3,6 @@
 #include "hv/vmx/vmx_bits.h"
 #include "hv/x86/msr.h"
 
-#define RFLAGS_RESERVED  (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3))
 #define DEBUGCTL_KNOWN   (BITS(15, 6) | BITS(2, 0))
 #define EFER_KNOWN       (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define PENDING_RESERVED (BITS(63, 17) | BIT(15) | BIT(13) | BITS(11, 4))

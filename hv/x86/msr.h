@@ -89,6 +89,8 @@
 #define CR4_PKE                   (1ull << 22)
 
 #define RFLAGS_FIXED              (1ull << 1)
+#define RFLAGS_STATUS             0x8d5ull /* CF, PF, AF, ZF, SF, OF */
+#define RFLAGS_RESERVED           0xffffffffffc08028ull /* always 0 */
 #define RFLAGS_ZF                 (1ull << 6)
 #define RFLAGS_TF                 (1ull << 8)
 #define RFLAGS_IF                 (1ull << 9)
