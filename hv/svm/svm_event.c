@@ -14,6 +14,12 @@
  * stay that began in a shadow and ended with RIP where it was is still in it, whatever the VMCB says, and if
  * the window opened nevertheless, the step leads over the instruction. Only PUSHF or INT right behind such an
  * STI would see our TF.
+ *
+ * Flags. QEMU's CMPXCHG8B can take the flags of a VMRUN, IRET or POPF before it for still valid when an
+ * instruction in between has put its operand in their place, and leaves that in all of RFLAGS but ZF. Going
+ * on with it, the guest would have its direction, its interrupts and more at random. An operand that is an
+ * address has bits set which are always 0 in RFLAGS. It hides only the flags that are 1; so the guest gets
+ * those of its own that are set in both, what it left with and what it was entered with.
  */
 #include "hv/core/fault.h"
 #include "hv/svm/svm_vcpu.h"
@@ -243,12 +249,15 @@ void svm_event_load(struct svm_vcpu *x)
 	if (x->irq_window && !x->step.on)
 		c->vintr |= VINTR_IRQ | VINTR_IGNORE_TPR | VINTR_PRIO(15);
 	c->event_inject = x->todo & TODO_EVENT ? x->event : 0;
+	x->entered_rflags = x->vmcb->save.rflags;
 	x->todo = 0;
 	x->again = false;
 }
 
 void svm_event_left(struct svm_vcpu *x)
 {
+	if (UNLIKELY(x->vmcb->save.rflags & RFLAGS_RESERVED))
+		x->vmcb->save.rflags &= RFLAGS_STATUS | (x->entered_rflags & ~RFLAGS_RESERVED);
 	if (UNLIKELY(x->vmcb->save.rip == x->shadowed_rip))
 		x->vmcb->control.shadow |= SHADOW_ON;
 }

@@ -216,13 +216,13 @@ void svm_exit_decode(struct svm_vcpu *x, struct vm_exit *out)
 
 	out->reason = (uint32_t)c->exit_code;
 	out->insn_len = 0;
+	svm_event_left(x);
 	e = entry_of(out->reason);
 	if (UNLIKELY(!e)) {
 		decode_unknown(x, out);
 		return;
 	}
 	out->kind = e->kind;
-	svm_event_left(x);
 	if (UNLIKELY(c->exit_int_info & EVENT_VALID))
 		svm_event_keep(x, c->exit_int_info);
 	if (e->flags & LEN && svm_caps.next_rip)

@@ -5,7 +5,6 @@
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/irq.h"
 #include "hv/x86/lapic.h"
-#include "hv/x86/msr.h"
 
 /* svm_entry.S */
 ASSERT_OFFSET(struct virt_vcpu, gpr, 0);
@@ -26,17 +25,6 @@ COLD static void failed(struct svm_vcpu *x, struct vm_exit *out)
 	str_copy(out->detail, why.text, sizeof(out->detail));
 }
 
-/*
- * QEMU's CMPXCHG8B can take the flags of VMRUN, IRET or POPF for still valid when what stands in their
- * place is an operand of a later instruction, and leaves that in all of RFLAGS, but for ZF. The guest
- * would go on with its direction, its interrupts and more at random. An operand that is an address shows by
- * bits which are always 0; then what the guest set itself is what was set before, too.
- */
-COLD static void mend_flags(struct vmcb_save *s, uint64_t before)
-{
-	s->rflags &= RFLAGS_STATUS | (before & ~RFLAGS_RESERVED);
-}
-
 /* An interrupt to ourselves waits until the guest is in, and ends its stay after the event. */
 COLD static void come_back(void)
 {
@@ -48,7 +36,6 @@ void svm_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 	struct svm_vcpu *x = v->vendor;
 	struct vmcb_control *c = &x->vmcb->control;
 	struct vmcb_save *s = &x->vmcb->save;
-	uint64_t before;
 
 	if (UNLIKELY(x->todo & TODO_SHUTDOWN)) {
 		*out = (struct vm_exit){.kind = VM_EXIT_TRIPLE_FAULT, .reason = SVM_EXIT_SHUTDOWN};
@@ -63,12 +50,9 @@ void svm_run(struct virt_vcpu *v, uint64_t slice_tsc, struct vm_exit *out)
 	x->flush = false;
 	s->rax = v->gpr[GPR_RAX];
 	s->cr2 = v->cr2;
-	before = s->rflags;
 
 	svm_enter(v, x->vmcb_pa, x->host_pa);
 
-	if (UNLIKELY(s->rflags & RFLAGS_RESERVED))
-		mend_flags(s, before);
 	v->gpr[GPR_RAX] = s->rax;
 	v->cr2 = s->cr2;
 	if (UNLIKELY((uint32_t)c->exit_code == SVM_EXIT_INVALID))

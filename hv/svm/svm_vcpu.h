@@ -41,7 +41,8 @@ struct svm_vcpu {
 	bool come_back; /* the coming stay is to end as soon as the event is delivered */
 	enum svm_nmi_state nmi;
 	struct svm_step step;
-	uint64_t shadowed_rip; /* where the last stay began, if in an interrupt shadow */
+	uint64_t shadowed_rip;   /* where the last stay began, if in an interrupt shadow */
+	uint64_t entered_rflags; /* with which it began */
 };
 
 /* svm_cpu.c: valid once preflight has found everything. */
@@ -109,7 +110,7 @@ void svm_event_load(struct svm_vcpu *x);
 void svm_event_iret(struct svm_vcpu *x);
 /* An exception exited; true when that ends a step. */
 bool svm_event_exception(struct svm_vcpu *x, uint8_t vector);
-/* First after each stay: is the guest still in the interrupt shadow in which it was entered? */
+/* First after each stay: puts right what emulated CPUs leave wrong in the VMCB, the shadow and the flags. */
 void svm_event_left(struct svm_vcpu *x);
 /* The window for interrupts exited; false when it did so too early and the guest has to go on. */
 bool svm_event_irq_window(struct svm_vcpu *x);

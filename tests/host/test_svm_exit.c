@@ -379,6 +379,23 @@ static void nmi_window_without_iret(void **state)
 	assert_true(svm_nmi_ready(&v));
 }
 
+/* An operand's address instead of the flags: they are what they were, but for those of the last result. */
+static void cpu_that_loses_the_flags(void **state)
+{
+	const uint64_t address = 0xc1392e42, before = RFLAGS_FIXED | RFLAGS_IF | RFLAGS_AC;
+
+	s->rflags = before;
+	svm_event_load(&x);
+	s->rflags = address | before;
+	svm_event_left(&x);
+	assert_int_equal(s->rflags, before | (address & RFLAGS_STATUS));
+	/* Flags that can be are left alone. */
+	svm_event_load(&x);
+	s->rflags = RFLAGS_FIXED | RFLAGS_DF | RFLAGS_ZF;
+	svm_event_left(&x);
+	assert_int_equal(s->rflags, RFLAGS_FIXED | RFLAGS_DF | RFLAGS_ZF);
+}
+
 /* A stay that begins in STI's shadow and ends on the same instruction is still in the shadow. */
 static void cpu_that_forgets_the_shadow(void **state)
 {
@@ -450,6 +467,7 @@ int main(void)
 		T(step_of_the_guest_itself),
 		T(iret_that_faults),
 		T(nmi_window_without_iret),
+		T(cpu_that_loses_the_flags),
 		T(cpu_that_forgets_the_shadow),
 		T(step_over_what_exits),
 		T(jump_to_itself_in_the_shadow),
