@@ -265,7 +265,8 @@ static void message(const struct xport_event *e)
 	body += sizeof(*head);
 	if (head->page_at) {
 		if (!page_whole(e->node, head, body, len)) {
-			vm_fail(link.vm, "a page of node %u came out other than it was sent", e->node);
+			vm_fail(link.vm, "a page of node %u came out other than it was sent",
+				e->node);
 			return;
 		}
 		body = link.unpacked;
