@@ -18,8 +18,8 @@
  * Flags. QEMU's CMPXCHG8B can take the flags of a VMRUN, IRET or POPF before it for still valid when an
  * instruction in between has put its operand in their place, and leaves that in all of RFLAGS but ZF. Going
  * on with it, the guest would have its direction, its interrupts and more at random. An operand that is an
- * address has bits set which are always 0 in RFLAGS. It hides only the flags that are 1; so the guest gets
- * those of its own that are set in both, what it left with and what it was entered with.
+ * address has bits set which are always 0 in RFLAGS, and gives itself away. The guest's own flags are among
+ * all that are set then: it keeps those of them with which it was entered, too.
  */
 #include "hv/core/fault.h"
 #include "hv/svm/svm_vcpu.h"
