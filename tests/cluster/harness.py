@@ -77,15 +77,15 @@ def boot_debian(cores, *args, logs="run"):
     )
 
 
-def boot_nodes(nodes, cores, *args, also=()):
+def boot_nodes(nodes, cores, *args, also=(), logs="run"):
     """
     Several nodes become one machine: a shell that counts all CPUs, each node's in the hypervisor's table.
     `also`: more that is sent to the shell, and expected of it.
     """
     cpus = nodes * cores
     lab(
-        *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384", *args),
-        *("--guest", "debian", *TROUBLE, "--expect", r"guest: Linux 6\.1\.\S+-686 "),
+        *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384"),
+        *("--guest", "debian", *TROUBLE, *args, "--expect", r"guest: Linux 6\.1\.\S+-686(-pae)? "),
         *("--send", r"guest# =nproc; grep -c ^processor /proc/cpuinfo\n", "--expect", rf"^{cpus}\n{cpus}\n"),
         # Something for every CPU to do, which tells where it ran: field 39, proc(5).
         *("--send", rf"guest# =for c in $(seq 0 {cpus - 1}); do taskset -c $c cut -d' ' -f39 /proc/self/stat; done\n"),
@@ -93,9 +93,10 @@ def boot_nodes(nodes, cores, *args, also=()):
         *also,
         *("--send", r"guest# =poweroff -f\n", "--expect", "Power down", "--timeout", str(2 * DEBIAN_SECONDS)),
         *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
+        logs=logs,
     )
     for node in range(nodes):
-        log = log_of("run", f"node{node}.log")
+        log = log_of(logs, f"node{node}.log")
         for cpu in range(cpus):
             check(f"vCPU {cpu} is on node {cpu // cores}" in log, f"node {node} does not tell where vCPU {cpu} is")
         check("guest: the guest powered off" in log, f"node {node} did not hear of the power off")

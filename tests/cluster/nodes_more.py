@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+"""Four nodes, two of two CPUs each, and the kernel whose page tables have PAE's format on two."""
+
+import os
+
+from harness import BUILD, QUICK_BOOT, boot_nodes
+
+AMD = ("--emu", "qemu", "--firmware", "uefi")
+PAE = (
+    *("--guest", os.path.join(BUILD, "guest/linux-pae"), "--initrd", os.path.join(BUILD, "guest/initrd.gz")),
+    *("--append", QUICK_BOOT),
+)
+
+boot_nodes(2, 1, *AMD, *PAE, logs="pae")
+boot_nodes(2, 2, *AMD, logs="two_by_two")
+boot_nodes(4, 1, *AMD, logs="four")
