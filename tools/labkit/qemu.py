@@ -39,7 +39,8 @@ class Qemu:
         yield from ("-name", f"node{node}", "-m", str(options.node_ram), "-smp", str(options.cores))
         yield from ("-accel", "kvm" if kvm else "tcg,thread=multi")
         yield from ("-cpu", cpu_of(options, node, "host" if kvm else "max"))
-        yield from ("-D", os.path.join(options.logdir, f"node{node}.qemu.log"))
+        # A CPU that triple-faults takes its registers along, but for this log.
+        yield from ("-d", "cpu_reset", "-D", os.path.join(options.logdir, f"node{node}.qemu.log"))
         for number, port in enumerate(ports, 1):
             yield from ("-chardev", f"socket,id=com{number},host=127.0.0.1,port={port}")
             yield from ("-serial", f"chardev:com{number}")
