@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Four nodes, two of two CPUs each, and the kernel whose page tables have PAE's format on two."""
+"""On two nodes the kernel whose page tables have PAE's format, then two of two CPUs each, then four."""
 
 import os
 
