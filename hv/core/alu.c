@@ -1,4 +1,5 @@
 #include "hv/core/alu.h"
+#include "hv/x86/msr.h"
 
 #define CF BIT(0)
 #define PF BIT(2)
@@ -6,8 +7,6 @@
 #define ZF BIT(6)
 #define SF BIT(7)
 #define OF BIT(11)
-
-#define ARITHMETIC (CF | PF | AF | ZF | SF | OF)
 
 static uint64_t mask_of(unsigned bytes)
 {
@@ -98,7 +97,7 @@ static uint64_t shift(enum alu_op op, uint64_t a, uint64_t b, unsigned bytes, ui
 		overflow = op == ALU_SHR && a >> top & 1;
 	}
 	f = result_flags(r, bytes) | (out ? CF : 0) | (overflow ? OF : 0);
-	*rflags = (*rflags & ~ARITHMETIC) | f;
+	*rflags = (*rflags & ~RFLAGS_STATUS) | f;
 	return r;
 }
 
@@ -207,6 +206,6 @@ uint64_t alu(enum alu_op op, uint64_t a, uint64_t b, unsigned bytes, uint64_t *r
 	default:
 		return bit_op(op, a, b, bytes, rflags);
 	}
-	*rflags = (*rflags & ~(ARITHMETIC & ~keep)) | (f & ~keep);
+	*rflags = (*rflags & ~(RFLAGS_STATUS & ~keep)) | (f & ~keep);
 	return r;
 }

@@ -334,6 +334,11 @@ static void left_shared(struct vcpu *v, const struct vm_exit *exit)
 		share_retired(v);
 }
 
+static bool wants_service(struct vcpu *v)
+{
+	return v->recheck || apic_post_pending(&v->post);
+}
+
 /*
  * A kick that comes after the look at `post` is an interrupt that waits: interrupts are off here, so it
  * ends the entry or the idle at once.
@@ -345,11 +350,11 @@ void vcpu_run(struct vcpu *v)
 	struct vm_exit exit;
 
 	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
-		if (v->recheck || apic_post_pending(&v->post))
+		if (wants_service(v))
 			intr_service(v);
 		if (UNLIKELY(v->state != VCPU_RUNNING)) {
 			/* Serving can itself give the vCPU work: a device's interrupt, for one. */
-			if (!v->recheck && !apic_post_pending(&v->post))
+			if (!wants_service(v))
 				cpu_idle();
 			v->recheck = true;
 			continue;

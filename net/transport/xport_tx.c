@@ -161,7 +161,8 @@ static size_t tx_data(struct xport *x, struct xport_peer *p, unsigned c, uint64_
 {
 	struct xport_channel *ch = &p->ch[c];
 	unsigned most = p->window + (c == WIRE_URGENT ? XPORT_URGENT_EXTRA : 0);
-	uint8_t *body = (uint8_t *)(head_of(frame) + 1), *at = body + sizeof(struct wire_session);
+	uint8_t *body = (uint8_t *)(head_of(frame) + 1);
+	uint8_t *first = body + sizeof(struct wire_session), *at = first;
 	uint8_t *last = (uint8_t *)head_of(frame) + p->mtu - sizeof(struct wire_data);
 	struct xport_seg *seg;
 	uint32_t seq;
@@ -173,7 +174,7 @@ static size_t tx_data(struct xport *x, struct xport_peer *p, unsigned c, uint64_
 			xport_timer(x, &p->rto_at, now + xport_rto(p));
 		at = put_seg(ch, seg, seq, c, at);
 	}
-	if (at == body + sizeof(struct wire_session))
+	if (at == first)
 		return 0;
 	session_fill(x, p, now, frame, WIRE_DATA);
 	return seal(x, p, frame, (size_t)(at - body));

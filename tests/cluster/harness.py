@@ -77,15 +77,15 @@ def boot_debian(cores, *args, logs="run"):
     )
 
 
-def boot_nodes(nodes, cores, *args, also=(), logs="run"):
+def boot_nodes(nodes, cores, *args, also=(), kernel="686", logs="run"):
     """
     Several nodes become one machine: a shell that counts all CPUs, each node's in the hypervisor's table.
-    `also`: more that is sent to the shell, and expected of it.
+    `also`: more that is sent to the shell, and expected of it. `kernel`: the end of its release's name.
     """
     cpus = nodes * cores
     lab(
         *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384"),
-        *("--guest", "debian", *TROUBLE, *args, "--expect", r"guest: Linux 6\.1\.\S+-686(-pae)? "),
+        *("--guest", "debian", *TROUBLE, *args, "--expect", rf"guest: Linux 6\.1\.\S+-{kernel} "),
         *("--send", r"guest# =nproc; grep -c ^processor /proc/cpuinfo\n", "--expect", rf"^{cpus}\n{cpus}\n"),
         # Something for every CPU to do, which tells where it ran: field 39, proc(5).
         *("--send", rf"guest# =for c in $(seq 0 {cpus - 1}); do taskset -c $c cut -d' ' -f39 /proc/self/stat; done\n"),

@@ -11,6 +11,6 @@ PAE = (
     *("--append", QUICK_BOOT),
 )
 
-boot_nodes(2, 1, *AMD, *PAE, logs="pae")
+boot_nodes(2, 1, *AMD, *PAE, kernel="686-pae", logs="pae")
 boot_nodes(2, 2, *AMD, logs="two_by_two")
 boot_nodes(4, 1, *AMD, logs="four")

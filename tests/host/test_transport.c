@@ -419,6 +419,14 @@ static uint64_t step(struct rng *r, const struct schedule *s, uint64_t now)
 	return now;
 }
 
+static void clear_air(void)
+{
+	heap_len = 0;
+	free_len = FLYING;
+	for (unsigned i = 0; i < FLYING; i++)
+		free_list[i] = i;
+}
+
 static void schedule_run(uint64_t seed)
 {
 	struct rng r = {seed};
@@ -428,10 +436,7 @@ static void schedule_run(uint64_t seed)
 
 	seed_now = seed;
 	schedule_draw(&r, &s);
-	heap_len = 0;
-	free_len = FLYING;
-	for (unsigned i = 0; i < FLYING; i++)
-		free_list[i] = i;
+	clear_air();
 	for (unsigned i = 0; i < s.nodes; i++)
 		boot(&r, &s, now, i);
 	left = s.restarts;
@@ -493,10 +498,7 @@ static void what_waits_shares_frames(void **state)
 	struct schedule s = {.nodes = 2, .latency = 1000};
 	struct rng r = {1};
 
-	free_len = FLYING;
-	heap_len = 0;
-	for (unsigned i = 0; i < FLYING; i++)
-		free_list[i] = i;
+	clear_air();
 	for (unsigned i = 0; i < s.nodes; i++) {
 		nodes[i].mtu = WIRE_MTU;
 		nodes[i].restart_at = XPORT_NEVER;

@@ -339,12 +339,11 @@ static void report(struct figure wire, struct figure kernel)
 	fault("upgrade without data, 1 sharer", WRITTEN_READ, 1, true, true, 4);
 	swept = sweep();
 	false_sharing();
-	printf("  read faults in a row / (1.25 x round trip + kernel fault): %.2f (aim: at most "
-	       "1)\n",
+	printf("  read faults in a row / (1.25 x round trip + kernel fault): %.2f "
+	       "(aim: at most 1)\n",
 	       swept.median / (1.25 * wire.median + kernel.median));
-	printf("  one read fault / (1.25 x round trip + kernel fault), all beside each other: %.2f "
-	       "(aim: "
-	       "at most 1)\n",
+	printf("  one read fault / (1.25 x round trip + kernel fault), beside each other: %.2f "
+	       "(aim: at most 1)\n",
 	       read.fault.median / (1.25 * read.wire.median + read.kernel.median));
 	printf("  write with 16 sharers / with 1: %.2f (aim: at most 1.5); with 4 / with 1: %.2f\n",
 	       w16.fault.median / w1.fault.median, w4.fault.median / w1.fault.median);

@@ -12,7 +12,7 @@ import unittest
 from labkit import SetupError, UsageError, choice, images, netboot, options
 from labkit.qemu import Qemu
 from labkit.script import Script
-from labkit.stream import LineLog, Stream
+from labkit.stream import LineLog, PROMPT_SECONDS, Stream
 
 
 NESTED_INTEL = choice.Facts(0, {"kvm_intel": True}, qemu=True, bochs=True)
@@ -202,6 +202,20 @@ class Lines(unittest.TestCase):
         self.assertEqual([line.split("] ", 1)[1] for line in lines], ["one", "two", "three"])
         for line in lines:
             self.assertRegex(line, r"^\[ +\d+\.\d{3} node7\] ")
+
+    def test_a_prompt_is_logged_once_it_has_stood_for_long(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = LineLog(os.path.join(folder, "log"), time.monotonic())
+            stream = Stream("node7", "console", log)
+            stream.to_lines("guest# ")
+            stream.flush_prompt()
+            self.assertEqual(os.path.getsize(log.name), 0)
+            stream.line_began -= 2 * PROMPT_SECONDS
+            stream.flush_prompt()
+            with open(log.name, encoding="utf-8") as file:
+                self.assertIn("guest#", file.read())
+            stream.close()
+            log.close()
 
     def test_terminal_control_is_left_out_even_when_cut(self):
         lines = self.read(b"a\x1b[2", b"Jb\x1b[0mc\n")
