@@ -108,7 +108,8 @@ struct xport_peer {
 	uint32_t peer_stamp;
 	uint64_t peer_stamp_at;
 	uint16_t rx_max;
-	/* Congestion: segments allowed in flight, and when the last cut happened. */
+	/* Congestion: how many full frames of segments may be in flight, the bytes acknowledged since it last
+	 * grew, and the bytes in flight: small segments share frames, so counting them would hold them back. */
 	unsigned window, window_part, flight;
 	uint64_t window_cut_at; /* no second cut for the same loss before */
 	uint64_t newest_acked;  /* time of sending of the latest segment known to have arrived */

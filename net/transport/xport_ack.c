@@ -57,39 +57,41 @@ static void window_cut(struct xport_peer *p, uint64_t now)
 	p->window_part = 0;
 }
 
+/* By one frame for each window of bytes that arrived. */
 static void window_grow(struct xport_peer *p, unsigned acked)
 {
 	p->window_part += acked;
-	if (p->window_part < p->window || p->window >= XPORT_WINDOW)
+	if (p->window_part < p->window * p->mtu || p->window >= XPORT_WINDOW)
 		return;
 	p->window_part = 0;
 	p->window++;
 }
 
-static bool seg_ack(struct xport_peer *p, struct xport_channel *ch, struct xport_seg *seg,
-		    uint64_t now)
+/* Returns the bytes that are acknowledged by it. */
+static unsigned seg_ack(struct xport_peer *p, struct xport_channel *ch, struct xport_seg *seg,
+			uint64_t now)
 {
 	if (seg->acked)
-		return false;
+		return 0;
 	seg->acked = true;
 	if (seg->lost)
 		ch->lost--;
 	else
-		p->flight--;
+		p->flight -= seg->len;
 	/* An answer sooner than half a round trip is to an earlier copy of the segment. */
 	if (!seg->resent || now - seg->sent >= p->srtt / 2)
 		p->newest_acked = MAX(p->newest_acked, seg->sent);
-	return true;
+	return seg->len;
 }
 
 static void seg_lost(struct xport_peer *p, struct xport_channel *ch, struct xport_seg *seg)
 {
 	seg->lost = true;
 	ch->lost++;
-	p->flight--;
+	p->flight -= seg->len;
 }
 
-/* Takes the acknowledgements of one channel; returns how many segments they were news for. */
+/* Takes the acknowledgements of one channel; returns how many bytes they were news for. */
 static unsigned channel_ack(struct xport_peer *p, unsigned c, uint64_t now, uint32_t next,
 			    uint64_t sack)
 {

@@ -14,9 +14,9 @@
 #define XPORT_ACK_DELAY_MAX (5 * NS_PER_MS)
 #define XPORT_ACK_EVERY     8
 #define XPORT_PROBES        4
-#define XPORT_WINDOW_FIRST  32
+#define XPORT_WINDOW_FIRST  32 /* full frames in flight to one peer */
 #define XPORT_WINDOW_MIN    8
-#define XPORT_URGENT_EXTRA  8 /* segments the urgent channel may have in flight beyond the window */
+#define XPORT_URGENT_EXTRA  8 /* how many more the urgent channel may have */
 
 static inline unsigned xport_index(const struct xport *x, const struct xport_peer *p)
 {

@@ -160,7 +160,7 @@ static uint8_t *put_seg(const struct xport_channel *ch, const struct xport_seg *
 static size_t tx_data(struct xport *x, struct xport_peer *p, unsigned c, uint64_t now, void *frame)
 {
 	struct xport_channel *ch = &p->ch[c];
-	unsigned most = p->window + (c == WIRE_URGENT ? XPORT_URGENT_EXTRA : 0);
+	unsigned most = (p->window + (c == WIRE_URGENT ? XPORT_URGENT_EXTRA : 0)) * p->mtu;
 	uint8_t *body = (uint8_t *)(head_of(frame) + 1);
 	uint8_t *first = body + sizeof(struct wire_session), *at = first;
 	uint8_t *last = (uint8_t *)head_of(frame) + p->mtu - sizeof(struct wire_data);
@@ -170,8 +170,9 @@ static size_t tx_data(struct xport *x, struct xport_peer *p, unsigned c, uint64_
 	while (p->flight < most && at < last &&
 	       (seg = next_seg(p, ch, (size_t)(last - at), &seq)) != NULL) {
 		seg->sent = now;
-		if (p->flight++ == 0 || p->rto_at == XPORT_NEVER)
+		if (p->flight == 0 || p->rto_at == XPORT_NEVER)
 			xport_timer(x, &p->rto_at, now + xport_rto(p));
+		p->flight += seg->len;
 		at = put_seg(ch, seg, seq, c, at);
 	}
 	if (at == first)

@@ -7,7 +7,7 @@
  *   st[n], ver[n]           struct page: state, version            (dsm_state.h)
  *   pend[n], acks[n],       struct page: pend, acks, granted
  *     granted[n]
- *   hold[n]                 read_holds / write_holds of one agent  (dsm_agent.c)
+ *   hold[n]                 read_holds / write_holds, of an instruction or kept (dsm_agent.c)
  *   owner, version, copies  the directory's words                  (dsm_home.c)
  *   orders[n]               the home's urgent channel to n: fwd-read, fwd-write, inv; its receiver is
  *                           page_defer + page_serve_first: the head waits for version, hold, flush
@@ -30,14 +30,16 @@ chan requests = [N] of { mtype, byte, bool, byte };	/* what, who, have a copy, o
 chan orders[N] = [N] of { mtype, byte, byte, byte };	/* what, version, requester, acks */
 chan answers[N] = [2 * N] of { mtype, byte, byte, bool }; /* what, version, acks, with page */
 
-mtype st[N], tlb[N];
+mtype st[N], tlb[N], hold[N];
 byte ver[N], granted[N], kicked[N];
-bool pend_read[N], pend_write[N], hold[N], have_grant[N];
+bool pend_read[N], pend_write[N], have_grant[N];
 short acks[N];
 byte owner = HOME, version = 0, copies = 1;
 
 #define bit(n) (1 << (n))
 #define readable(n) (st[n] != none)
+/* item_held_up: a hold for reading lets others read. */
+#define held_up(n, what) (hold[n] == writable || (hold[n] == shared && what != fwd_read))
 
 /* Ghost: whose copy is what was written last. */
 byte current = 1;
@@ -107,7 +109,7 @@ end:	do
 }
 
 inline arrive_read(v) {
-	st[me] = shared; ver[me] = v; pend_read[me] = false; hold[me] = true;
+	st[me] = shared; ver[me] = v; pend_read[me] = false; hold[me] = shared;
 	tlb[me] = shared
 }
 
@@ -115,7 +117,7 @@ inline arrive_write() {
 	if
 	:: have_grant[me] && acks[me] == 0 ->
 		st[me] = writable; ver[me] = granted[me]; pend_write[me] = false;
-		have_grant[me] = false; granted[me] = 0; hold[me] = true; tlb[me] = writable
+		have_grant[me] = false; granted[me] = 0; hold[me] = writable; tlb[me] = writable
 	:: else
 	fi;
 	check_rights()
@@ -127,13 +129,15 @@ proctype node(byte me) {
 	bool page;
 
 end:	do
-	/* The guest: a read or a write it has the rights for ends the hold, else it faults. */
-	:: atomic { tlb[me] != none -> assert(current & bit(me)); hold[me] = false }
-	:: atomic { tlb[me] == writable -> assert(current & bit(me)); current = bit(me); hold[me] = false }
+	/* The guest reads and writes what it has the rights for, any number of times under one hold, else it faults. */
+	:: atomic { tlb[me] != none -> assert(current & bit(me)) }
+	:: atomic { tlb[me] == writable -> assert(current & bit(me)); current = bit(me) }
+	/* The hold ends with the instruction, or when the time of a kept page is over: at any moment. */
+	:: atomic { hold[me] != none -> hold[me] = none }
 	:: atomic { st[me] == none && kicked[me] == 0 && tlb[me] == none && !pend_read[me] && !pend_write[me] &&
 		    empty(orders[me]) ->
 		pend_read[me] = true; requests!req_read(me, false, 0) }
-	:: atomic { st[me] != writable && kicked[me] == 0 && !pend_read[me] && !pend_write[me] && !hold[me] &&
+	:: atomic { st[me] != writable && kicked[me] == 0 && !pend_read[me] && !pend_write[me] &&
 		    empty(orders[me]) ->
 		pend_write[me] = true;
 		requests!req_write(me, readable(me), (readable(me) -> ver[me] : 0)) }
@@ -152,13 +156,14 @@ end:	do
 		acks[me] = acks[me] - 1; arrive_write(); v = 0; a = 0; page = 0 }
 
 	/* Orders, strictly in turn: the first kick when it is the head's turn, then the answer. */
-	:: atomic { nempty(orders[me]) && kicked[me] == 0 && readable(me) && !hold[me] ->
+	:: atomic { nempty(orders[me]) && kicked[me] == 0 && readable(me) ->
 		orders[me]?<what, v, r, a>;
 		if
 		:: v != ver[me] -> assert(pend_write[me] || pend_read[me])
-		:: v == ver[me] && what == fwd_read && tlb[me] == writable -> kicked[me] = 1
-		:: v == ver[me] && what != fwd_read && tlb[me] != none -> kicked[me] = 2
-		:: v == ver[me] && what == fwd_read && tlb[me] != writable ->
+		:: v == ver[me] && held_up(me, what) -> skip
+		:: v == ver[me] && !held_up(me, what) && what == fwd_read && tlb[me] == writable -> kicked[me] = 1
+		:: v == ver[me] && !held_up(me, what) && what != fwd_read && tlb[me] != none -> kicked[me] = 2
+		:: v == ver[me] && !held_up(me, what) && what == fwd_read && tlb[me] != writable ->
 			orders[me]?what(v, r, a);
 			if
 			:: st[me] == writable -> st[me] = owned
@@ -166,7 +171,7 @@ end:	do
 			fi;
 			answers[r]!data(v, 0, 1);
 			current = (current & bit(me) -> current | bit(r) : current & (255 - bit(r)))
-		:: v == ver[me] && what != fwd_read && tlb[me] == none ->
+		:: v == ver[me] && !held_up(me, what) && what != fwd_read && tlb[me] == none ->
 			orders[me]?what(v, r, a);
 			st[me] = none;
 			if
@@ -188,7 +193,7 @@ init {
 	atomic {
 		byte i = 0;
 		do
-		:: i < N -> st[i] = none; tlb[i] = none; i++
+		:: i < N -> st[i] = none; tlb[i] = none; hold[i] = none; i++
 		:: else -> break
 		od;
 		st[HOME] = shared; tlb[HOME] = shared;
