@@ -205,6 +205,7 @@ void hv_main(struct handoff *handoff)
 		start_wire(handoff);
 	make_machine(handoff, ops);
 	atomic_store(&machine_ready, true);
+	wire_status(machine_status);
 	machine_run_cpu();
 	machine_report();
 	node_end();

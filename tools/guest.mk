@@ -14,6 +14,13 @@ $(IMAGES_OUT)/linux $(IMAGES_OUT)/linux-pae: $(IMAGES_OUT)/%: $(DEPS)/%/.stamp
 	@mkdir -p $(@D)
 	cp $(DEPS)/$*/boot/vmlinuz-* $@
 
+# Too long to make for those who only want a shell; only the tests of it ask for it.
+debian-root: $(IMAGES_OUT)/debian-root.img ## a small Debian on an ext4 image, to be the guest's disk with root=/dev/vda
+.PHONY: debian-root
+
+$(IMAGES_OUT)/debian-root.img: tools/debian-root
+	$(PYTHON) tools/debian-root --cache $(CACHE) -o $@
+
 $(IMAGES_OUT)/memtest: $(DEPS)/memtest/.stamp
 	@mkdir -p $(@D)
 	cp $(DEPS)/memtest/boot/memtest86+ia32.bin $@

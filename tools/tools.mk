@@ -33,6 +33,11 @@ check: check-includes check-vendor-doc check-format check-static check-tools che
 test-cluster: all guest-images guests suite wire-tools netboot ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
 
+# Not in CI: emulators on a small host take these from minutes to an hour.
+test-long: all guest-images guests suite wire-tools netboot debian-root ## the emulated clusters that `make test` leaves out
+	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run long
+.PHONY: test-long
+
 # EMU= qemu, bochs or kvm; without it the fastest there is. BENCH= more options of the tool
 bench-cluster: all guest-images suite ## times of one emulated node against two, in one run (EMU=bochs BENCH="--nodes 3")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tools/bench-cluster $(if $(EMU),--emu $(EMU)) $(BENCH)

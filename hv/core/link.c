@@ -1,5 +1,4 @@
 #include "hv/core/link.h"
-#include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/intr.h"
 #include "hv/core/pagewire.h"
@@ -385,28 +384,27 @@ void link_awake(struct vcpu *v)
 		intr_kick(v);
 }
 
-static void pages_report(unsigned node, const struct pagewire *w)
+static void pages_report(struct report *r, unsigned node, const struct pagewire *w)
 {
 	uint64_t plain = w->count[PAGE_PLAIN], packed = w->count[PAGE_PACKED],
 		 delta = w->count[PAGE_DELTA];
 
-	log_info(LOG_NET,
-		 "node %u: pages out: %llu plain, %llu packed, %llu as what changed; %llu bytes "
-		 "each "
-		 "on average",
-		 node, (unsigned long long)plain, (unsigned long long)packed,
-		 (unsigned long long)delta,
-		 (unsigned long long)(w->bytes / MAX(plain + packed + delta, 1ull)));
+	report_line(r, LOG_NET,
+		    "node %u: pages out: %llu plain, %llu packed, %llu as what changed; %llu bytes "
+		    "each "
+		    "on average",
+		    node, (unsigned long long)plain, (unsigned long long)packed,
+		    (unsigned long long)delta,
+		    (unsigned long long)(w->bytes / MAX(plain + packed + delta, 1ull)));
 }
 
-void link_report(void)
+void link_report(struct report *r)
 {
-	log_info(LOG_CLUSTER,
-		 "the guest's TSC caught up with other nodes' %llu times, %llu us in all",
-		 (unsigned long long)link.vm->nodes.clock_steps,
-		 (unsigned long long)tsc_to_ns(link.vm->nodes.clock_stepped) / 1000);
+	report_line(r, LOG_CLUSTER,
+		    "the guest's TSC caught up with other nodes' %llu times, %llu us in all",
+		    (unsigned long long)link.vm->nodes.clock_steps,
+		    (unsigned long long)tsc_to_ns(link.vm->nodes.clock_stepped) / 1000);
 	for (unsigned i = 0; i < link.vm->nodes.count; i++)
 		if (i != link.vm->nodes.self)
-			pages_report(i, &link.pages[i]);
-	wire_report();
+			pages_report(r, i, &link.pages[i]);
 }

@@ -9,6 +9,7 @@
 #ifndef HV_CORE_LINK_H
 #define HV_CORE_LINK_H
 
+#include "hv/base/report.h"
 #include "hv/core/nodemsg.h"
 #include "hv/core/vm.h"
 
@@ -52,6 +53,6 @@ bool link_await(struct vcpu *v, bool (*came)(const struct vcpu *v), bool to_the_
 void link_awake(struct vcpu *v);
 
 /* How the wire did, in the log. */
-void link_report(void);
+void link_report(struct report *r);
 
 #endif

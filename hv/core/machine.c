@@ -2,6 +2,7 @@
 #include "guest/firmware.h"
 #include "guest/load.h"
 #include "hv/base/log.h"
+#include "hv/base/report.h"
 #include "hv/base/string.h"
 #include "hv/core/cpu_policy.h"
 #include "hv/core/devices.h"
@@ -452,32 +453,50 @@ static uint64_t sum_exits(enum vm_exit_kind kind)
 	return sum;
 }
 
-void machine_report(void)
+static void report(struct report *r)
 {
-	log_info(LOG_VCPU, "exit counters, all %u vCPUs here:", vm.nodes.local_cpus);
+	report_line(r, LOG_VCPU, "exit counters, all %u vCPUs here:", vm.nodes.local_cpus);
 	for (enum vm_exit_kind kind = 0; kind < VM_EXIT_KINDS; kind++)
 		if (sum_exits(kind))
-			log_info(LOG_VCPU, "  %-18s %12llu", vcpu_exit_names[kind],
-				 (unsigned long long)sum_exits(kind));
+			report_line(r, LOG_VCPU, "  %-18s %12llu", vcpu_exit_names[kind],
+				    (unsigned long long)sum_exits(kind));
 	for (unsigned i = 0; i < vm.nodes.local_cpus; i++) {
 		const struct vcpu *v = local_vcpu(i);
 
-		log_info(LOG_VCPU,
-			 "vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed on "
-			 "demand, "
-			 "%llu device memory accesses, %llu accesses to unknown MSRs",
-			 v->index, (unsigned long long)v->injected,
-			 (unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
-			 (unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
+		report_line(
+			r, LOG_VCPU,
+			"vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed on "
+			"demand, "
+			"%llu device memory accesses, %llu accesses to unknown MSRs",
+			v->index, (unsigned long long)v->injected,
+			(unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
+			(unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
 	}
-	virtdev_report();
-	log_info(LOG_VCPU, "guest memory: %llu of %llu MiB backed",
-		 (unsigned long long)(memory_backed(&vm) >> 20),
-		 (unsigned long long)(vm.ram_bytes >> 20));
+	virtdev_report(r);
+	report_line(r, LOG_VCPU, "guest memory: %llu of %llu MiB backed",
+		    (unsigned long long)(memory_backed(&vm) >> 20),
+		    (unsigned long long)(vm.ram_bytes >> 20));
 	if (!vm_is_shared(&vm))
 		return;
-	share_report();
-	link_report();
+	share_report(r);
+	link_report(r);
+}
+
+void machine_report(void)
+{
+	struct report log = {0};
+
+	report(&log);
+	if (vm_is_shared(&vm))
+		wire_report();
+}
+
+size_t machine_status(char *buf, size_t size)
+{
+	struct report text = {.buf = buf, .size = size};
+
+	report(&text);
+	return text.len;
 }
 
 bool machine_ended_well(void)

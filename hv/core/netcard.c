@@ -117,15 +117,16 @@ uint64_t netcard_poll(void)
 	return tsc_now_ns() - card.last < CALM_NS ? BUSY_NS : QUIET_NS;
 }
 
-void netcard_report(void)
+void netcard_report(struct report *r)
 {
 	const struct virtio_net *n = &card.dev;
 
-	log_info(LOG_DEV,
-		 "network card: %llu frames out, %llu in, %llu dropped for want of buffers, %llu "
-		 "for "
-		 "want of room, %llu refused",
-		 (unsigned long long)n->tx_frames, (unsigned long long)n->rx_frames,
-		 (unsigned long long)n->rx_dropped, (unsigned long long)card.lost,
-		 (unsigned long long)card.refused);
+	report_line(
+		r, LOG_DEV,
+		"network card: %llu frames out, %llu in, %llu dropped for want of buffers, %llu "
+		"for "
+		"want of room, %llu refused",
+		(unsigned long long)n->tx_frames, (unsigned long long)n->rx_frames,
+		(unsigned long long)n->rx_dropped, (unsigned long long)card.lost,
+		(unsigned long long)card.refused);
 }

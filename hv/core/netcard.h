@@ -7,6 +7,7 @@
 #define HV_CORE_NETCARD_H
 
 #include "guest/pci.h"
+#include "hv/base/report.h"
 
 /* The wire is up. `wake` is called when netcard_poll() has something to do. */
 void netcard_open(void (*wake)(void));
@@ -21,6 +22,6 @@ bool netcard_frame(const void *frame, size_t len);
 uint64_t netcard_poll(void);
 
 /* Counters, to the log. */
-void netcard_report(void);
+void netcard_report(struct report *r);
 
 #endif

@@ -124,17 +124,17 @@ uint64_t netdisk_poll(void)
 	return MIN(due, net.aoe.in_flight ? BUSY_NS : QUIET_NS);
 }
 
-void netdisk_report(void)
+void netdisk_report(struct report *r)
 {
 	const struct aoe *a = &net.aoe;
 
-	log_info(LOG_DEV,
-		 "AoE: %llu frames out, %llu in, %llu sent again, %llu ignored, %llu requests "
-		 "failed; round trip %llu us, time-out %llu us, window %u",
-		 (unsigned long long)a->stats.frames_out, (unsigned long long)a->stats.frames_in,
-		 (unsigned long long)a->stats.resent, (unsigned long long)a->stats.ignored,
-		 (unsigned long long)a->stats.errors, (unsigned long long)(a->rtt / 1000),
-		 (unsigned long long)(a->rto / 1000), a->window);
+	report_line(r, LOG_DEV,
+		    "AoE: %llu frames out, %llu in, %llu sent again, %llu ignored, %llu requests "
+		    "failed; round trip %llu us, time-out %llu us, window %u",
+		    (unsigned long long)a->stats.frames_out, (unsigned long long)a->stats.frames_in,
+		    (unsigned long long)a->stats.resent, (unsigned long long)a->stats.ignored,
+		    (unsigned long long)a->stats.errors, (unsigned long long)(a->rtt / 1000),
+		    (unsigned long long)(a->rto / 1000), a->window);
 }
 
 /* --- Set-up --- */

@@ -7,6 +7,7 @@
 #define HV_CORE_NETDISK_H
 
 #include "guest/virtio_blk.h"
+#include "hv/base/report.h"
 
 /*
  * Looks for the target, "SHELF.SLOT", and asks it for its size; `disk` is the backend then. `wake` is
@@ -22,6 +23,6 @@ bool netdisk_frame(const void *frame, size_t len);
 uint64_t netdisk_poll(void);
 
 /* Counters, to the log. */
-void netdisk_report(void);
+void netdisk_report(struct report *r);
 
 #endif

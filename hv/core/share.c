@@ -1,6 +1,7 @@
 #include "hv/core/share.h"
 #include "dsm/dsm.h"
 #include "guest/layout.h"
+#include "hv/base/fmt.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/core/intr.h"
@@ -486,37 +487,57 @@ uint64_t share_backed(void)
 	return pages << PAGE_SHIFT;
 }
 
-static void report_waits(const struct vcpu *v)
+/* "<16 3, <32 41, ...": how many took less than so many us, and not less than the number before. */
+static void describe_hist(const struct hist *h, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (unsigned b = 0; b < HIST_BUCKETS && n < size; b++)
+		if (h->bucket[b])
+			n += fmt_print(buf + n, size - n, "%s<%llu %llu", n ? ", " : "",
+				       (unsigned long long)(BIT(b) / 1000 + 1),
+				       (unsigned long long)h->bucket[b]);
+}
+
+static void report_waits(struct report *r, const struct vcpu *v)
 {
 	static const char *const names[] = {"read", "write"};
 
-	for (unsigned i = 0; i < ARRAY_LEN(v->fault_ns); i++)
-		log_info(LOG_DSM, "vCPU %u %s faults: %llu, p50 %llu p99 %llu us", v->index,
-			 names[i], (unsigned long long)v->fault_ns[i].count,
-			 (unsigned long long)hist_quantile(&v->fault_ns[i], 500) / 1000,
-			 (unsigned long long)hist_quantile(&v->fault_ns[i], 990) / 1000);
+	for (unsigned i = 0; i < ARRAY_LEN(v->fault_ns); i++) {
+		char text[320];
+
+		report_line(r, LOG_DSM, "vCPU %u %s faults: %llu, p50 %llu p99 %llu us", v->index,
+			    names[i], (unsigned long long)v->fault_ns[i].count,
+			    (unsigned long long)hist_quantile(&v->fault_ns[i], 500) / 1000,
+			    (unsigned long long)hist_quantile(&v->fault_ns[i], 990) / 1000);
+		describe_hist(&v->fault_ns[i], text, sizeof(text));
+		report_line(r, LOG_DSM, "vCPU %u %s faults by time in us: %s", v->index, names[i],
+			    text);
+	}
 }
 
-void share_report(void)
+void share_report(struct report *r)
 {
 	const struct dsm_stats *s = dsm_stats(share.dsm);
 	struct dsm_heat hot[HEAT_SHOWN];
 	uint32_t count = dsm_heat(share.dsm, hot, HEAT_SHOWN);
 
-	log_info(LOG_DSM,
-		 "faults: %llu read, %llu write, %llu execute; %llu answered here, %llu upgrades, "
-		 "%llu zero pages; %llu pages sent, %llu kicks, %llu deferred, %llu holds expired, "
-		 "%llu restarts, evicted %llu clean %llu dirty",
-		 (unsigned long long)s->faults[DSM_READ], (unsigned long long)s->faults[DSM_WRITE],
-		 (unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
-		 (unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
-		 (unsigned long long)s->pages_sent, (unsigned long long)s->kicks,
-		 (unsigned long long)s->deferred, (unsigned long long)s->holds_expired,
-		 (unsigned long long)s->restarts, (unsigned long long)s->evict_clean,
-		 (unsigned long long)s->evict_dirty);
+	report_line(
+		r, LOG_DSM,
+		"faults: %llu read, %llu write, %llu execute; %llu answered here, %llu upgrades, "
+		"%llu zero pages; %llu pages sent, %llu kicks, %llu deferred, %llu holds expired, "
+		"%llu restarts, evicted %llu clean %llu dirty",
+		(unsigned long long)s->faults[DSM_READ], (unsigned long long)s->faults[DSM_WRITE],
+		(unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
+		(unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
+		(unsigned long long)s->pages_sent, (unsigned long long)s->kicks,
+		(unsigned long long)s->deferred, (unsigned long long)s->holds_expired,
+		(unsigned long long)s->restarts, (unsigned long long)s->evict_clean,
+		(unsigned long long)s->evict_dirty);
 	for (unsigned i = 0; i < share.vm->nodes.local_cpus; i++)
-		report_waits(local_cpu(share.vm, i));
+		report_waits(r, local_cpu(share.vm, i));
 	for (uint32_t i = 0; i < count; i++)
-		log_info(LOG_DSM, "hot page: gfn %#llx, asked for %llu times",
-			 (unsigned long long)hot[i].gfn, (unsigned long long)hot[i].requests);
+		report_line(r, LOG_DSM, "hot page: gfn %#llx, asked for %llu times",
+			    (unsigned long long)hot[i].gfn, (unsigned long long)hot[i].requests);
 }

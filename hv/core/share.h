@@ -16,6 +16,7 @@
 #ifndef HV_CORE_SHARE_H
 #define HV_CORE_SHARE_H
 
+#include "hv/base/report.h"
 #include "hv/core/vm.h"
 
 /*
@@ -50,6 +51,6 @@ void share_lost(struct vm *vm);
 /* Bytes of this node's frames in use. */
 uint64_t share_backed(void);
 /* The engine's counters, to the log. */
-void share_report(void);
+void share_report(struct report *r);
 
 #endif

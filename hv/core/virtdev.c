@@ -139,18 +139,18 @@ static void move_typed_and_printed(void)
 	memmove(console.typed, console.typed + taken, console.typed_count);
 }
 
-void virtdev_report(void)
+void virtdev_report(struct report *r)
 {
 	const struct virtio_blk *b = &disk.blk;
 
 	if (disk.present)
-		log_info(LOG_DEV, "disk: %llu reads, %llu writes, %llu flushes, %llu errors",
-			 (unsigned long long)b->reads, (unsigned long long)b->writes,
-			 (unsigned long long)b->flushes, (unsigned long long)b->errors);
+		report_line(r, LOG_DEV, "disk: %llu reads, %llu writes, %llu flushes, %llu errors",
+			    (unsigned long long)b->reads, (unsigned long long)b->writes,
+			    (unsigned long long)b->flushes, (unsigned long long)b->errors);
 	if (disk.remote)
-		netdisk_report();
+		netdisk_report(r);
 	if (lan.card)
-		netcard_report();
+		netcard_report(r);
 }
 
 static uint64_t poll_console(struct pc *pc, uint64_t now)

@@ -5,6 +5,7 @@
 #ifndef HV_CORE_VIRTDEV_H
 #define HV_CORE_VIRTDEV_H
 
+#include "hv/base/report.h"
 #include "hv/core/vm.h"
 
 /* The guest gets a disk whose content is this image, in place. The image must last. */
@@ -26,6 +27,6 @@ int virtdev_plug(struct pci *bus, struct why *why) MUST_CHECK;
 uint64_t virtdev_poll(struct pc *pc, uint64_t now);
 
 /* Counters of the finished machine, to the log. */
-void virtdev_report(void);
+void virtdev_report(struct report *r);
 
 #endif

@@ -37,6 +37,7 @@ static struct {
 	uint32_t messages; /* of the self-test */
 	bool testing, up;
 	bool (*tap)(const void *frame, size_t len);
+	size_t (*status)(char *buf, size_t size);
 	void (*receiver)(const struct xport_event *event);
 	char ended[240];
 	_Atomic uint64_t interrupts;
@@ -140,6 +141,12 @@ static void on_wire(void *ctx, uint64_t now, const struct xport_event *e)
 		wire.receiver(e);
 }
 
+static size_t on_status(void *ctx, char *buf, size_t size)
+{
+	(void)ctx;
+	return wire.status ? wire.status(buf, size) : 0;
+}
+
 static bool on_frame(void *ctx, const void *frame, size_t len)
 {
 	return wire.tap && wire.tap(frame, len);
@@ -215,6 +222,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 		.seed = o->seed,
 		.cluster_event = on_cluster,
 		.wire_event = on_wire,
+		.status = on_status,
 	};
 	str_copy(c->cluster.name, o->cluster, sizeof(c->cluster.name));
 	cpu_words(c->cluster.features);
@@ -298,6 +306,11 @@ void wire_poll(void)
 void wire_tap(bool (*fn)(const void *frame, size_t len))
 {
 	wire.tap = fn;
+}
+
+void wire_status(size_t (*fn)(char *buf, size_t size))
+{
+	wire.status = fn;
 }
 
 bool wire_send_frame(const void *frame, size_t len)

@@ -12,7 +12,7 @@
 
 #define NETIP_SYSLOG_PORT  514
 #define NETIP_CONSOLE_PORT 8023
-#define NETIP_STATUS       16384 /* bytes of the console's text, log tail included */
+#define NETIP_STATUS       32768 /* bytes of the console's text, log tail included */
 
 struct netip_config {
 	uint32_t address, mask,

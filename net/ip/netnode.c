@@ -100,7 +100,8 @@ static size_t status(void *ctx, char *buf, size_t size)
 		if (node.station.open && i != c->self)
 			n += peer_status(i, buf + n, size - n);
 	}
-	return MIN(n, size - 1);
+	n = MIN(n, size - 1);
+	return node.config.status ? n + node.config.status(node.config.ctx, buf + n, size - n) : n;
 }
 
 static void station_start(void *mem, uint64_t now)

@@ -23,6 +23,8 @@ struct netnode_config {
 	uint64_t seed; /* unlike that of any other start of any node */
 	void (*cluster_event)(void *ctx, uint64_t now, const struct cluster_event *event);
 	void (*wire_event)(void *ctx, uint64_t now, const struct xport_event *event);
+	/* Adds to the status console's text, as netip_config.status does. May be NULL. */
+	size_t (*status)(void *ctx, char *buf, size_t size);
 	void *ctx;
 };
 

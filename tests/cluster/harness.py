@@ -4,6 +4,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -84,7 +85,7 @@ def boot_nodes(nodes, cores, *args, also=(), kernel="686", logs="run"):
     """
     cpus = nodes * cores
     lab(
-        *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384"),
+        *("--nodes", str(nodes), "--cores", str(cores), "--mem", "128", "--node-ram", "384", "--status"),
         *("--guest", "debian", *TROUBLE, *args, "--expect", rf"guest: Linux 6\.1\.\S+-{kernel} "),
         *("--send", r"guest# =nproc; grep -c ^processor /proc/cpuinfo\n", "--expect", rf"^{cpus}\n{cpus}\n"),
         # Something for every CPU to do, which tells where it ran: field 39, proc(5).
@@ -101,6 +102,9 @@ def boot_nodes(nodes, cores, *args, also=(), kernel="686", logs="run"):
             check(f"vCPU {cpu} is on node {cpu // cores}" in log, f"node {node} does not tell where vCPU {cpu} is")
         check("guest: the guest powered off" in log, f"node {node} did not hear of the power off")
         check("boot: node halted" in log, f"node {node} did not halt")
+        said = log_of(logs, f"node{node}.status")
+        for what in (r"running, \d of \d nodes", r"nested page fault +[1-9]", r"write faults by time in us: .*<\d+ \d", "hot page: gfn"):
+            check(re.search(what, said), f"node {node}'s status console does not show /{what}/")
 
 
 def check_wire(logs, nodes, messages):
@@ -131,7 +135,7 @@ def check_clocks(logs, nodes):
         check(apart <= error + back_error + 50, f"nodes {me} and {other} differ by {apart} us on their clocks ({logs})")
 
 
-def run_wire(nodes, *args, messages=10000, timeout=400, clocks=True):
+def run_wire(nodes, *args, messages=100000, timeout=400, clocks=True):
     """The hypervisor's self-test of the wire, without a guest: once on a good network, once with 5% loss."""
     messages = int(os.environ.get("WIRE_MESSAGES", messages))
     for logs, faults in (("good", ()), ("loss", ("--faults", "drop=5"))):
@@ -159,6 +163,13 @@ def run_suite(words, *args, logs="run"):
         logs=logs,
     )
     return log_of(logs, "console.log")
+
+
+def suite_over_nodes(nodes, words, *args):
+    """The same with a CPU of the guest's on each of several nodes."""
+    cluster = ("--emu", "qemu", "--firmware", "uefi", "--cores", "1", "--mem", "160", "--node-ram", "384")
+    said = run_suite(words, *cluster, "--nodes", str(nodes), "--timeout", "1800", *args)
+    check(f"CPUs {' '.join(map(str, range(nodes)))}," in said, f"the guest has not {nodes} CPUs")
 
 
 GIVEN = bytes(i * i >> 3 & 255 for i in range(1 << 20))
@@ -198,6 +209,30 @@ def use_disk(*args):
         *("--expect-log", "boot: node halted"),
     )
     check("virtio-blk stops" not in log_of("run"), "the disk's driver broke a rule")
+
+
+def use_root(*args):
+    """
+    A Debian of debootstrap's on a disk of a vblade's boots with its own init to a login; files that two CPUs
+    write in parallel are right, also when the target's file system is looked at afterwards.
+    """
+    whole, image = os.path.join(BUILD, "guest/debian-root.img"), os.path.join(LOGS, "root.img")
+    check(os.path.isfile(whole), f"{whole} is missing: make debian-root")
+    os.makedirs(LOGS, exist_ok=True)
+    shutil.copyfile(whole, image)
+    lab(
+        *("--guest", "debian", "--append", f"{QUICK_BOOT} root=/dev/vda", "--aoe", image, *TROUBLE),
+        *("--fail", "I/O error", "--timeout", str(2 * DEBIAN_SECONDS), *args),
+        *("--expect", "INIT: version", "--send", r"guest login: =root\n"),
+        *("--send", f"root@guest:~# ={WRITE}; cat s0 s1 | md5sum -c\\n", "--expect", "^f0: OK", "--expect", "^f1: OK"),
+        *("--send", r"root@guest:~# =poweroff\n", "--expect", "Power down", "--expect-log", "boot: node halted"),
+    )
+    after = subprocess.run(["/sbin/e2fsck", "-fn", image], capture_output=True, text=True, check=False)
+    check(after.returncode == 0, f"the target's file system is damaged: {after.stdout}")
+    read = ["/sbin/debugfs", "-R", "cat /root/f1", image]
+    written = subprocess.run(read, capture_output=True, check=True).stdout
+    said = subprocess.run(["/sbin/debugfs", "-R", "cat /root/s1", image], capture_output=True, check=True).stdout
+    check(written and said.split()[0].decode() == hashlib.md5(written).hexdigest(), "the target has another file than the guest wrote")
 
 
 def use_net(*args, cpus="0 1"):

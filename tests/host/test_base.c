@@ -14,6 +14,7 @@
 #include "hv/base/fmt.h"
 #include "hv/base/gmem.h"
 #include "hv/base/log.h"
+#include "hv/base/report.h"
 #include "hv/base/spinlock.h"
 #include "tests/host/plat.h"
 
@@ -144,6 +145,31 @@ static void log_lines_and_levels(void **state)
 	assert_int_equal(log_configure("info", &why), 0);
 }
 
+static void report_goes_where_it_is_wanted(void **state)
+{
+	char text[12];
+	struct report to_text = {.buf = text, .size = sizeof(text)}, to_log = {0};
+	struct log_reader r = {0};
+	char log[1024];
+
+	(void)state;
+	while (log_read(&r, log, sizeof(log)) > 0)
+		;
+	report_line(&to_text, LOG_DEV, "%d", 12345);
+	assert_string_equal(text, "12345\n");
+	/* It would need one byte more than there is. */
+	report_line(&to_text, LOG_DEV, "%d", 67890);
+	assert_int_equal(to_text.len, 6);
+	assert_string_equal(text, "12345\n");
+	report_line(&to_text, LOG_DEV, "%d", 6789);
+	assert_string_equal(text, "12345\n6789\n");
+
+	report_line(&to_log, LOG_DEV, "to the log with %d", 7);
+	log[log_read(&r, log, sizeof(log) - 1)] = '\0';
+	assert_non_null(strstr(log, " dev: to the log with 7\n"));
+	assert_null(strstr(log, "12345"));
+}
+
 static void log_says_what_was_lost(void **state)
 {
 	struct log_reader r = {0};
@@ -208,6 +234,7 @@ int main(void)
 		cmocka_unit_test(cmdline_names_each_mistake),
 		cmocka_unit_test(log_lines_and_levels),
 		cmocka_unit_test(log_says_what_was_lost),
+		cmocka_unit_test(report_goes_where_it_is_wanted),
 		cmocka_unit_test(lock_panics_on_second_take),
 		cmocka_unit_test(gmem_crosses_pages_and_ends),
 		cmocka_unit_test(hist_quantiles),

@@ -9,7 +9,7 @@ import sys
 import time
 
 from labkit import EXIT_INTERRUPTED, EXIT_MET, EXIT_SETUP, EXIT_UNMET, SetupError
-from labkit import images, netboot, network, terminal
+from labkit import images, netboot, network, status, terminal
 from labkit.bochs import Bochs
 from labkit.qemu import Qemu
 from labkit.script import Script
@@ -78,13 +78,15 @@ class Lab:
         emulator = Bochs(options, self.work) if options.emu == "bochs" else Qemu(options, self.work)
         os.makedirs(options.logdir, exist_ok=True)
         for name in os.listdir(options.logdir):
-            if re.fullmatch(r"(node\d+|console|dnsmasq|switch|vblade|http)\.(log|(emulator|bochs|qemu)\.log|gdb)", name):
+            if re.fullmatch(r"(node\d+|console|dnsmasq|switch|vblade|http)\.(log|(emulator|bochs|qemu)\.log|gdb|status)", name):
                 os.unlink(os.path.join(options.logdir, name))
         disk = self.boot_medium(guest)
         echo = self.echo_log if options.interactive else (print if options.verbose else None)
         console = self.log_file("console.log", None if options.interactive else echo)
         for index in range(options.nodes):
             self.start_node(index, emulator, disk, guest, console, echo)
+        if options.status:
+            self.stack.callback(status.Watcher(options.nodes, options.logdir).stop)
         if options.interactive:
             self.say("Ctrl-A X leaves, Ctrl-A H helps; the logs are in")
             self.sit_down()

@@ -162,6 +162,8 @@ def other_options(parser):
     group.add_argument("-v", "--verbose", action="store_true", help="show every line as it comes")
     group.add_argument("--keep", action="store_true", help="keep the working folder (disks, netboot)")
     group.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR", help="default build")
+    group.add_argument("--status", action="store_true",
+                       help="keep what the nodes' status consoles say in LOGDIR/nodeN.status")  # fmt: skip
     group.add_argument("--gdb", action="store_true",
                        help="QEMU: wait for gdb at LOGDIR/nodeN.gdb (target remote FILE)")  # fmt: skip
     group.add_argument("--bochs-rc", metavar="FILE", help="Bochs: debugger commands instead of 'c'")
@@ -202,6 +204,8 @@ def settle(options):
         raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
     if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):
         raise UsageError("--bochs-rc, --ips and --sync mean nothing to QEMU.")
+    if options.native and options.status:
+        raise UsageError("--status asks the hypervisor: leave out --native.")
     if options.native and (options.disk or options.aoe):
         raise UsageError("--disk and --aoe are devices of the hypervisor's: leave out --native.")
     if options.disk and options.aoe:
