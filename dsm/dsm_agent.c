@@ -89,6 +89,8 @@ static void page_request(struct step *s, struct page *p, bool write)
 	p->pend = write ? PEND_WRITE : PEND_READ;
 	p->acks = 0;
 	p->granted = 0;
+	p->waited = 0;
+	p->asked_ns = s->d->now;
 	step_send(s, dsm_home(s->d, p->gfn), &m, NULL);
 }
 
@@ -114,18 +116,6 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 	return true;
 }
 
-/*
- * Follows the quick ones: most of the others waited for a holder, and holds that grew with such waits would
- * make each other grow.
- */
-static void fetch_took(struct dsm *d, uint64_t ns)
-{
-	if (!d->fetch_ns || ns < d->fetch_ns)
-		d->fetch_ns = ns;
-	else
-		d->fetch_ns = MIN(ns, d->fetch_ns + d->fetch_ns / 64 + 1);
-}
-
 /* Pages that two nodes need all the time shall spend most of theirs in use, not on the wire. */
 static uint64_t hold_time(const struct dsm *d, const struct agent *a)
 {
@@ -144,10 +134,7 @@ static void agent_resume(struct step *s, struct agent *a)
 	act->agent = (uint16_t)(a - dsm_agents(d));
 	act->gfn = a->gfn;
 	act->frame = p ? page_frame(d, p) : 0;
-	if (a->remote)
-		fetch_took(d, took);
-	else
-		dsm_count(d)->faults_local++;
+	dsm_count(d)->faults_local += !a->remote;
 	a->state = AGENT_RUN;
 	a->deadline_ns = d->now + (a->pin ? d->cfg.pin_ns : hold_time(d, a));
 	hist_add(a->access == DSM_WRITE ? &dsm_count(d)->write_ns : &dsm_count(d)->read_ns, took);

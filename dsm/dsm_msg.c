@@ -4,14 +4,14 @@
 #include "hv/base/err.h"
 #include "hv/base/string.h"
 
-#define WIRE_MAGIC 0xd1 /* changes with every incompatible change of the protocol */
+#define WIRE_MAGIC 0xd2 /* changes with every incompatible change of the protocol */
 
 /* docs/coherence.md, "On the wire"; all fields little-endian. */
 struct wire {
 	uint8_t magic, type, flags, zero;
 	uint8_t requester[2], acks[2];
 	uint8_t gfn[8];
-	uint8_t version[8];
+	uint8_t version[6], waited[2];
 } PACKED;
 
 ASSERT_SIZE(struct wire, DSM_WIRE_BYTES);
@@ -20,6 +20,7 @@ ASSERT_OFFSET(struct wire, requester, 4);
 ASSERT_OFFSET(struct wire, acks, 6);
 ASSERT_OFFSET(struct wire, gfn, 8);
 ASSERT_OFFSET(struct wire, version, 16);
+ASSERT_OFFSET(struct wire, waited, 22);
 
 /* Flags each type may carry. */
 static const uint8_t flags_allowed[DSM_MSG_TYPES] = {
@@ -51,7 +52,8 @@ void dsm_msg_encode(const struct dsm_msg *m, uint8_t *out)
 	put_le(w.requester, m->requester, 2);
 	put_le(w.acks, m->acks, 2);
 	put_le(w.gfn, m->gfn, 8);
-	put_le(w.version, m->version, 8);
+	put_le(w.version, m->version, 6);
+	put_le(w.waited, m->waited, 2);
 	memcpy(out, &w, sizeof(w));
 }
 
@@ -82,9 +84,10 @@ int dsm_msg_decode(struct dsm_msg *m, const uint8_t *in, size_t len)
 		.requester = (uint16_t)get_le(w.requester, 2),
 		.acks = (uint16_t)get_le(w.acks, 2),
 		.gfn = get_le(w.gfn, 8),
-		.version = get_le(w.version, 8),
+		.version = get_le(w.version, 6),
+		.waited = (uint16_t)get_le(w.waited, 2),
 	};
-	return m->version <= DSM_VERSION_MAX ? 0 : ERR_INVALID;
+	return 0;
 }
 
 const char *dsm_msg_name(uint8_t type)

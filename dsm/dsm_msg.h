@@ -29,9 +29,11 @@ struct dsm_msg {
 	uint8_t type, flags;
 	uint16_t requester;
 	uint16_t acks;
+	uint16_t
+		waited; /* DSM_DATA, DSM_GRANT, DSM_ACK: how long holders kept the request waiting */
 	gfn_t gfn;
 	uint64_t
-		version; /* at most DSM_VERSION_MAX; never wraps: 2^48 writes of a page are 89 years
+		version; /* at most DSM_VERSION_MAX, 48 bits on the wire; never wraps: 2^48 writes of a page are 89 years
 			     of one every 10 us */
 };
 
@@ -41,6 +43,13 @@ enum dsm_class { DSM_URGENT, DSM_BULK };
 static inline enum dsm_class dsm_msg_class(const struct dsm_msg *m)
 {
 	return m->flags & DSM_F_PAGE ? DSM_BULK : DSM_URGENT;
+}
+
+/* A time as dsm_msg.waited says it: in units of 1024 ns; DSM_WAITED_LONG for 67 ms and more. */
+#define DSM_WAITED_LONG 0xffffu
+static inline uint16_t dsm_waited(uint64_t ns)
+{
+	return (uint16_t)MIN(ns >> 10, (uint64_t)DSM_WAITED_LONG);
 }
 
 #define DSM_WIRE_BYTES 24u

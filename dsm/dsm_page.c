@@ -59,7 +59,10 @@ static bool mutant_skips_flush(const struct item *it)
 
 static void item_serve(struct step *s, struct page *p, const struct item *it)
 {
-	struct dsm_msg m = {.gfn = p->gfn, .version = it->version, .requester = it->requester};
+	struct dsm_msg m = {.gfn = p->gfn,
+			    .version = it->version,
+			    .requester = it->requester,
+			    .waited = dsm_waited(s->d->now - it->since_ns)};
 	uint8_t content = it->version == 0 ? DSM_F_ZERO : DSM_F_PAGE;
 
 	if (DSM_MUTANT(MUT_ZERO_AFTER_WRITE) && it->version == 1)
@@ -148,10 +151,27 @@ int page_defer(struct step *s, struct page *p, const struct dsm_msg *m)
 	it->requester = m->requester;
 	it->acks = m->acks;
 	it->version = m->version;
+	it->since_ns = s->d->now;
 	page_run(s, p);
 	p = page_find(s->d, m->gfn);
 	dsm_count(s->d)->deferred += p && p->q_head != DSM_NIL;
 	return 0;
+}
+
+/*
+ * What a fetch takes that nobody holds back. What holders made us wait does not count: holds grow with this time,
+ * and would make each other grow. It follows the quick ones, and rises slowly.
+ */
+static void fetch_took(struct dsm *d, uint64_t took, uint16_t waited)
+{
+	uint64_t held = (uint64_t)waited << 10, ns = took > held ? took - held : 0;
+
+	if (waited == DSM_WAITED_LONG)
+		return;
+	if (!d->fetch_ns || ns < d->fetch_ns)
+		d->fetch_ns = ns;
+	else
+		d->fetch_ns = MIN(ns, d->fetch_ns + d->fetch_ns / 64 + 1);
 }
 
 /* The copy is here: those who asked for it take their holds first, then come the others. */
@@ -160,6 +180,7 @@ static void page_arrived(struct step *s, struct page *p)
 	gfn_t gfn = p->gfn;
 
 	p->pend = PEND_NONE;
+	fetch_took(s->d, s->d->now - p->asked_ns, p->waited);
 	agents_wake(s, gfn, true);
 	p = page_find(s->d, gfn);
 	if (p)
@@ -184,6 +205,7 @@ static int on_data(struct step *s, struct page *p, const struct dsm_msg *m)
 	if (p->pend != PEND_READ)
 		return step_stop(s, "a peer sent a page nobody here has asked for");
 	fill_from(s, p, m);
+	p->waited = m->waited;
 	p->state = PAGE_SHARED;
 	p->version = m->version;
 	page_arrived(s, p);
@@ -203,6 +225,7 @@ static int on_grant(struct step *s, struct page *p, const struct dsm_msg *m)
 	fill_from(s, p, m);
 	dsm_count(s->d)->upgrades += !with_content;
 	p->granted = m->version;
+	p->waited = MAX(p->waited, m->waited);
 	p->acks += m->acks;
 	if (p->acks < 0)
 		return step_stop(s, "more acknowledgements came than copies there were");
@@ -218,6 +241,7 @@ static int on_ack(struct step *s, struct page *p, const struct dsm_msg *m)
 	    p->acks <= -(int32_t)s->d->cfg.nodes)
 		return step_stop(s, "a peer acknowledged an invalidation nobody here waits for");
 	p->acks--;
+	p->waited = MAX(p->waited, m->waited);
 	write_complete(s, p);
 	return 0;
 }

@@ -168,7 +168,7 @@ def run_suite(words, *args, logs="run"):
 def suite_over_nodes(nodes, words, *args):
     """The same with a CPU of the guest's on each of several nodes."""
     cluster = ("--emu", "qemu", "--firmware", "uefi", "--cores", "1", "--mem", "160", "--node-ram", "384")
-    said = run_suite(words, *cluster, "--nodes", str(nodes), "--timeout", "1800", *args)
+    said = run_suite(words, *cluster, "--nodes", str(nodes), "--status", "--timeout", "1800", *args)
     check(f"CPUs {' '.join(map(str, range(nodes)))}," in said, f"the guest has not {nodes} CPUs")
 
 
