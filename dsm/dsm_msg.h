@@ -29,8 +29,7 @@ struct dsm_msg {
 	uint8_t type, flags;
 	uint16_t requester;
 	uint16_t acks;
-	uint16_t
-		waited; /* DSM_DATA, DSM_GRANT, DSM_ACK: how long holders kept the request waiting */
+	uint16_t waited; /* DSM_DATA, DSM_GRANT, DSM_ACK: at the holder, see dsm_waited() */
 	gfn_t gfn;
 	uint64_t
 		version; /* at most DSM_VERSION_MAX, 48 bits on the wire; never wraps: 2^48 writes of a page are 89 years

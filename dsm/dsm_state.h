@@ -24,8 +24,8 @@ enum page_evict { EVICT_NONE, EVICT_FLUSH, EVICT_SENT };
 
 /* A request that waits until this node may give the page up: for its grant, a hold or a flush. */
 struct item {
-	uint64_t version; /* the copy it is about */
-	uint64_t since_ns;
+	uint64_t version;  /* the copy it is about */
+	uint64_t since_ns; /* when it came */
 	uint32_t next;
 	uint16_t requester, acks;
 	uint8_t type, flags;
@@ -34,12 +34,11 @@ struct item {
 /* A page this node has a copy of or is busy with; homed pages have one only while busy. */
 struct page {
 	gfn_t gfn;
-	uint64_t version; /* of the copy; means nothing in PAGE_NONE */
-	uint64_t granted; /* version of the write grant that has come, 0: not yet */
-	uint64_t
-		asked_ns; /* while `pend`: since when, and the longest that a holder says it made us wait */
-	uint16_t waited;
-	uint32_t next; /* in its hash chain or in the free list */
+	uint64_t version;  /* of the copy; means nothing in PAGE_NONE */
+	uint64_t granted;  /* version of the write grant that has come, 0: not yet */
+	uint64_t asked_ns; /* when `pend` began */
+	uint16_t waited;   /* since then, at the holder that took longest; as in dsm_msg */
+	uint32_t next;     /* in its hash chain or in the free list */
 	uint32_t q_head, q_tail;
 	int32_t acks; /* acknowledgements still to come; negative while the grant is awaited */
 	uint16_t read_holds, write_holds;

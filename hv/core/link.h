@@ -52,7 +52,7 @@ void link_wait(void);
 bool link_await(struct vcpu *v, bool (*came)(const struct vcpu *v), bool to_the_end);
 void link_awake(struct vcpu *v);
 
-/* How the wire did, in the log. */
+/* How the clocks and the pages on the wire did. */
 void link_report(struct report *r);
 
 #endif

@@ -21,7 +21,7 @@ bool netcard_frame(const void *frame, size_t len);
 /* Moves what waits; returns when to come again, ns from now. */
 uint64_t netcard_poll(void);
 
-/* Counters, to the log. */
+/* Its counters. */
 void netcard_report(struct report *r);
 
 #endif

@@ -22,7 +22,7 @@ bool netdisk_frame(const void *frame, size_t len);
 /* Answers and sends what is due; returns when to come again, ns from now. */
 uint64_t netdisk_poll(void);
 
-/* Counters, to the log. */
+/* Its counters. */
 void netdisk_report(struct report *r);
 
 #endif

@@ -50,7 +50,7 @@ void share_lost(struct vm *vm);
 
 /* Bytes of this node's frames in use. */
 uint64_t share_backed(void);
-/* The engine's counters, to the log. */
+/* The engine's counters, what faults took, the hottest pages. */
 void share_report(struct report *r);
 
 #endif

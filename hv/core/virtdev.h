@@ -26,7 +26,7 @@ int virtdev_plug(struct pci *bus, struct why *why) MUST_CHECK;
 /* Moves what waits; returns when to come again, ns as `now`. */
 uint64_t virtdev_poll(struct pc *pc, uint64_t now);
 
-/* Counters of the finished machine, to the log. */
+/* The counters of those there are. */
 void virtdev_report(struct report *r);
 
 #endif

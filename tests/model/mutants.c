@@ -36,6 +36,24 @@ static const char *const names[MUT_COUNT] = {
 	[MUT_SERVE_AFTER_LOSS] = "goes on after a node is lost",
 };
 
+#define NOT_RUN 2 /* exit code of a check that could not be made, which has caught nothing */
+
+/* How the child ended, as of wait(2). */
+static int ended(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) < 0) {
+		perror("mutants");
+		exit(NOT_RUN);
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_RUN) {
+		fprintf(stderr, "mutants: a check could not be run\n");
+		exit(NOT_RUN);
+	}
+	return status;
+}
+
 /* In a child, so that a bug that breaks the engine's own assertions is caught too. */
 static bool caught_by_job(const struct explore *what, char *how, size_t size)
 {
@@ -48,20 +66,20 @@ static bool caught_by_job(const struct explore *what, char *how, size_t size)
 	job.limit = 1500000;
 	if (pipe(fd) < 0 || (pid = fork()) < 0) {
 		perror("mutants");
-		exit(2);
+		exit(NOT_RUN);
 	}
 	if (pid == 0) {
 		struct explore_result r = explore(&job);
 
 		if (r.wrong && write(fd[1], r.wrong, strlen(r.wrong)) < 0)
-			_exit(2);
+			_exit(NOT_RUN);
 		_exit(r.wrong != NULL);
 	}
 	close(fd[1]);
 	n = read(fd[0], how, size - 1);
 	how[n > 0 ? n : 0] = '\0';
 	close(fd[0]);
-	waitpid(pid, &status, 0);
+	status = ended(pid);
 	if (WIFSIGNALED(status))
 		snprintf(how, size, "a broken assertion of the engine");
 	return WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
@@ -73,7 +91,6 @@ static const char *caught_by_litmus(void)
 	for (unsigned i = 0; i < 4 * litmus_test_count; i++) {
 		const struct litmus *l = &litmus_tests[i / 4];
 		pid_t pid = fork();
-		int status = 0;
 
 		if (pid == 0) {
 			struct litmus_result r =
@@ -81,11 +98,11 @@ static const char *caught_by_litmus(void)
 
 			_exit(r.wrong || r.forbidden_seen);
 		}
-		if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+		if (pid < 0) {
 			perror("mutants");
-			exit(2);
+			exit(NOT_RUN);
 		}
-		if (status)
+		if (ended(pid))
 			return l->name;
 	}
 	return NULL;
