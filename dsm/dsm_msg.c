@@ -6,7 +6,7 @@
 
 #define WIRE_MAGIC 0xd2 /* changes with every incompatible change of the protocol */
 
-/* docs/coherence.md, "On the wire"; all fields little-endian. */
+/* docs/coherence.md, "Messages"; all fields little-endian. */
 struct wire {
 	uint8_t magic, type, flags, zero;
 	uint8_t requester[2], acks[2];

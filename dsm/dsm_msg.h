@@ -51,6 +51,11 @@ static inline uint16_t dsm_waited(uint64_t ns)
 	return (uint16_t)MIN(ns >> 10, (uint64_t)DSM_WAITED_LONG);
 }
 
+static inline uint64_t dsm_waited_ns(uint16_t waited)
+{
+	return (uint64_t)waited << 10;
+}
+
 #define DSM_WIRE_BYTES 24u
 
 /* Writes DSM_WIRE_BYTES bytes; the page, if any, follows them on the wire. */

@@ -164,7 +164,7 @@ int page_defer(struct step *s, struct page *p, const struct dsm_msg *m)
  */
 static void fetch_took(struct dsm *d, uint64_t took, uint16_t waited)
 {
-	uint64_t held = (uint64_t)waited << 10, ns = took > held ? took - held : 0;
+	uint64_t held = dsm_waited_ns(waited), ns = took > held ? took - held : 0;
 
 	if (waited == DSM_WAITED_LONG)
 		return;

@@ -32,10 +32,15 @@ def check(true, sentence):
         raise Failed(f"{NAME}: {sentence}")
 
 
-def guest_elf(name):
-    path = os.path.join(BUILD, "guests", f"{name}.elf")
-    check(os.path.isfile(path), f"{path} is missing: make guests")
+def built(name, target):
+    """The path of what `make target` builds."""
+    path = os.path.join(BUILD, name)
+    check(os.path.isfile(path), f"{path} is missing: make {target}")
     return path
+
+
+def guest_elf(name):
+    return built(f"guests/{name}.elf", "guests")
 
 
 def start(*args, logs="run"):
@@ -152,10 +157,8 @@ def run_wire(nodes, *args, messages=100000, timeout=400, clocks=True):
 
 def run_suite(words, *args, logs="run"):
     """The in-guest suite on the stock kernel, with `words` as in docs/suite.md; what it printed."""
-    initrd = os.path.join(BUILD, "guest/suite.gz")
-    check(os.path.isfile(initrd), f"{initrd} is missing: make suite")
     lab(
-        *("--guest", "debian", "--initrd", initrd, "--append", f"{QUICK_BOOT} {words}", *TROUBLE),
+        *("--guest", "debian", "--initrd", built("guest/suite.gz", "suite"), "--append", f"{QUICK_BOOT} {words}", *TROUBLE),
         *("--fail", r"^suite: \d+ passed, [1-9]", "--expect", r"^suite: [1-9]\d* passed, 0 failed"),
         *("--expect", "^suite: exit code 0", "--expect", "Power down"),
         *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
@@ -211,15 +214,24 @@ def use_disk(*args):
     check("virtio-blk stops" not in log_of("run"), "the disk's driver broke a rule")
 
 
+def check_files(image):
+    """What the guest left on the target is a file system without a fault."""
+    after = subprocess.run(["/sbin/e2fsck", "-fn", image], capture_output=True, text=True, check=False)
+    check(after.returncode == 0, f"the target's file system is damaged: {after.stdout}")
+
+
+def file_of(image, path):
+    return subprocess.run(["/sbin/debugfs", "-R", f"cat {path}", image], capture_output=True, check=True).stdout
+
+
 def use_root(*args):
     """
     A Debian of debootstrap's on a disk of a vblade's boots with its own init to a login; files that two CPUs
     write in parallel are right, also when the target's file system is looked at afterwards.
     """
-    whole, image = os.path.join(BUILD, "guest/debian-root.img"), os.path.join(LOGS, "root.img")
-    check(os.path.isfile(whole), f"{whole} is missing: make debian-root")
+    image = os.path.join(LOGS, "root.img")
     os.makedirs(LOGS, exist_ok=True)
-    shutil.copyfile(whole, image)
+    shutil.copyfile(built("guest/debian-root.img", "debian-root"), image)
     lab(
         *("--guest", "debian", "--append", f"{QUICK_BOOT} root=/dev/vda", "--aoe", image, *TROUBLE),
         *("--fail", "I/O error", "--timeout", str(2 * DEBIAN_SECONDS), *args),
@@ -227,11 +239,8 @@ def use_root(*args):
         *("--send", f"root@guest:~# ={WRITE}; cat s0 s1 | md5sum -c\\n", "--expect", "^f0: OK", "--expect", "^f1: OK"),
         *("--send", r"root@guest:~# =poweroff\n", "--expect", "Power down", "--expect-log", "boot: node halted"),
     )
-    after = subprocess.run(["/sbin/e2fsck", "-fn", image], capture_output=True, text=True, check=False)
-    check(after.returncode == 0, f"the target's file system is damaged: {after.stdout}")
-    read = ["/sbin/debugfs", "-R", "cat /root/f1", image]
-    written = subprocess.run(read, capture_output=True, check=True).stdout
-    said = subprocess.run(["/sbin/debugfs", "-R", "cat /root/s1", image], capture_output=True, check=True).stdout
+    check_files(image)
+    written, said = (file_of(image, f"/root/{name}") for name in ("f1", "s1"))
     check(written and said.split()[0].decode() == hashlib.md5(written).hexdigest(), "the target has another file than the guest wrote")
 
 

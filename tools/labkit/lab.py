@@ -86,7 +86,7 @@ class Lab:
         for index in range(options.nodes):
             self.start_node(index, emulator, disk, guest, console, echo)
         if options.status:
-            self.stack.callback(status.Watcher(options.nodes, options.logdir).stop)
+            status.watch(options.nodes, options.logdir)
         if options.interactive:
             self.say("Ctrl-A X leaves, Ctrl-A H helps; the logs are in")
             self.sit_down()

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 
 from labkit import network
 
@@ -23,28 +24,21 @@ def read(node):
     return bytes(said)
 
 
-class Watcher:
-    """Keeps the last whole text of each node in LOGDIR/nodeN.status, from a thread of its own."""
+def keep(path, said):
+    with open(f"{path}.part", "wb") as file:
+        file.write(said)
+    os.replace(f"{path}.part", path)
 
-    def __init__(self, nodes, logdir):
-        self.nodes = nodes
-        self.logdir = logdir
-        self.ending = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
 
-    def run(self):
-        while not self.ending.wait(EVERY):
-            for node in range(self.nodes):
-                self.keep(node, read(node))
+def watch(nodes, logdir):
+    """Keeps the last whole text of each node in LOGDIR/nodeN.status, from a thread that ends with the program."""
 
-    def keep(self, node, said):
-        path = os.path.join(self.logdir, f"node{node}.status")
-        if said:
-            with open(f"{path}.part", "wb") as file:
-                file.write(said)
-            os.replace(f"{path}.part", path)
+    def run():
+        while True:
+            time.sleep(EVERY)
+            for node in range(nodes):
+                said = read(node)
+                if said:
+                    keep(os.path.join(logdir, f"node{node}.status"), said)
 
-    def stop(self):
-        self.ending.set()
-        self.thread.join(PATIENCE)
+    threading.Thread(target=run, daemon=True).start()

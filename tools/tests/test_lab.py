@@ -46,7 +46,7 @@ class Options(unittest.TestCase):
 
     def test_mistakes_are_refused(self):
         for argv in (["--nodes", "0"], ["--nodes", "65"], ["--expect", "("], ["--send", "x"], ["--emu", "vax"],
-                     ["--native", "--nodes", "2"], ["--boot", "esp"], ["--exp", "x"],
+                     ["--native", "--nodes", "2"], ["--native", "--status"], ["--boot", "esp"], ["--exp", "x"],
                      ["--emu", "qemu", "--ips", "5"], ["--kill", "x=one"], ["--nodes", "2", "--kill", "x=2"]):  # fmt: skip
             self.assertTrue(refused(*argv), argv)
 
