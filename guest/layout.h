@@ -16,6 +16,7 @@
 #define LAYOUT_PCI_MMIO_END 0xfec00000u /* end of the window for PCI memory BARs */
 #define LAYOUT_IOAPIC       0xfec00000u
 #define LAYOUT_LAPIC        0xfee00000u
+#define LAYOUT_COPIES       0xff000000u /* .. 4 GiB: what the hypervisor lets the CPU walk; no device */
 #define LAYOUT_RAM_ABOVE    0x100000000ull
 
 #define LAYOUT_PCI_IO      0xc000u /* .. 0xffff: window for PCI I/O BARs */

@@ -4,7 +4,7 @@
 
 #include "hv/core/vm.h"
 
-/* Writes CR0 or CR4 as MOV would; ERR_INVALID and nothing changed: #GP. */
+/* Writes CR0, CR3 or CR4 as MOV would; ERR_INVALID and nothing changed: #GP. */
 int vcpu_cr_write(struct vcpu *v, uint8_t cr, uint64_t value) MUST_CHECK;
 
 #endif

@@ -424,6 +424,7 @@ static const struct {
 	{ZYDIS_MNEMONIC_CLTS,    emu_clts,   0},
 	{ZYDIS_MNEMONIC_LMSW,    emu_lmsw,   0},
 	{ZYDIS_MNEMONIC_SMSW,    emu_smsw,   0},
+	{ZYDIS_MNEMONIC_INVLPG,  emu_invlpg, 0},
 };
 // clang-format on
 

@@ -1,10 +1,11 @@
 /*
- * Instructions on control registers, for CPUs that say that one was met but not which. SDM vol. 2, MOV
- * to and from control registers, CLTS, LMSW, SMSW; APM vol. 3 has the same.
+ * Instructions on control registers, and INVLPG, for CPUs that say that one was met but not which. SDM vol. 2, MOV
+ * to and from control registers, CLTS, INVLPG, LMSW, SMSW; APM vol. 3 has the same.
  */
 #include "hv/core/cr.h"
 #include "hv/core/emulate_insn.h"
 #include "hv/core/intr.h"
+#include "hv/core/vtlb.h"
 #include "hv/x86/msr.h"
 
 #define MSW_BITS (CR0_PE | CR0_MP | CR0_EM | CR0_TS)
@@ -64,11 +65,11 @@ static int cr_write(struct emu *e, unsigned cr, uint64_t value)
 {
 	switch (cr) {
 	case 0:
+	case 3:
 	case 4:
 		return vcpu_cr_write(e->v, (uint8_t)cr, value) ? gp(e) : 0;
 	case 2:
-	case 3:
-		e->v->vm->ops->reg_set(&e->v->virt, cr == 2 ? REG_CR2 : REG_CR3, value);
+		e->v->vm->ops->reg_set(&e->v->virt, REG_CR2, value);
 		return 0;
 	default:
 		return cr8_write(e, value);
@@ -108,4 +109,18 @@ int emu_smsw(struct emu *e, unsigned arg)
 	if (!privileged(e) && cr_read(e->v, 4) & CR4_UMIP)
 		return gp(e);
 	return emu_operand_write(e, &e->op[0], cr_read(e->v, 0));
+}
+
+/* The address need not be one that an access could use. */
+int emu_invlpg(struct emu *e, unsigned arg)
+{
+	gva_t gva;
+	int err;
+
+	if (!privileged(e))
+		return gp(e);
+	err = emu_operand_address(e, &e->op[0], false, &gva);
+	if (!err)
+		vtlb_invlpg(e->v, gva);
+	return err;
 }

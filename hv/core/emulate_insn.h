@@ -43,5 +43,6 @@ int emu_mov_cr(struct emu *e, unsigned arg);
 int emu_clts(struct emu *e, unsigned arg);
 int emu_lmsw(struct emu *e, unsigned arg);
 int emu_smsw(struct emu *e, unsigned arg);
+int emu_invlpg(struct emu *e, unsigned arg);
 
 #endif

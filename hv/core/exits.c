@@ -9,6 +9,7 @@
 #include "hv/core/memory.h"
 #include "hv/core/share.h"
 #include "hv/core/vcpu.h"
+#include "hv/core/vtlb.h"
 #include "hv/core/walk.h"
 #include "hv/x86/cpu.h"
 
@@ -142,6 +143,8 @@ static void on_npf(struct vcpu *v, const struct vm_exit *exit)
 	gpa_t gpa = exit->npf.gpa;
 
 	if (memory_is_ram(v->vm, gpa)) {
+		if (v->vtlb && exit->npf.table_walk && vtlb_walk_fault(v, gpa))
+			return;
 		if (vm_is_shared(v->vm)) {
 			share_fault(v, gpa, exit->npf.write);
 			return;
@@ -271,6 +274,10 @@ static void on_broken(struct vcpu *v, const struct vm_exit *exit)
 
 static void on_exception(struct vcpu *v, const struct vm_exit *exit)
 {
+	if (LIKELY(v->vtlb && exit->exception.vector == VECTOR_PF)) {
+		vtlb_page_fault(v, exit->exception.address, exit->exception.code);
+		return;
+	}
 	v->vm->ops->dump(&v->virt);
 	vm_fail(v->vm, "vCPU %u: exception %u was intercepted, and nobody asked for it", v->index,
 		exit->exception.vector);
@@ -359,6 +366,8 @@ void vcpu_run(struct vcpu *v)
 			v->recheck = true;
 			continue;
 		}
+		if (v->vtlb && v->virt.tlb_dropped)
+			vtlb_load(v);
 		if (shared && !share_enter(v))
 			continue;
 		vm->ops->run(&v->virt, 0, &exit);

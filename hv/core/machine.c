@@ -13,6 +13,7 @@
 #include "hv/core/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/virtdev.h"
+#include "hv/core/vtlb.h"
 #include "hv/core/wire.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
@@ -349,7 +350,7 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 
 	if (!err)
 		err = vm.ops->vcpu_create(&v->virt, &virt, why);
-	return err;
+	return err ? err : vtlb_create(v, why);
 }
 
 static void report_end(enum vm_stop how)
@@ -471,6 +472,7 @@ static void report(struct report *r)
 			v->index, (unsigned long long)v->injected,
 			(unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
 			(unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
+		vtlb_report(r, v);
 	}
 	virtdev_report(r);
 	report_line(r, LOG_VCPU, "guest memory: %llu of %llu MiB backed",

@@ -105,6 +105,7 @@ struct virt_features {
 	bool x2apic;             /* x2APIC MSRs through the register page */
 	bool large_pages;        /* 2 MiB nested mappings */
 	bool preemption_timer;
+	bool walk_writes; /* guest page tables are walked as if written: see hv/core/vtlb.h */
 };
 
 /*
@@ -114,7 +115,8 @@ struct virt_features {
 struct virt_vcpu {
 	uint64_t gpr[GPR_COUNT]; /* gpr[GPR_RSP] is unused: see REG_RSP */
 	uint64_t cr2;            /* kept here: neither vendor needs it elsewhere; loaded by run() */
-	void *vendor;            /* control structure and bookkeeping, allocated by vcpu_create */
+	bool tlb_dropped; /* set with walk_writes whenever the guest drops its translations */
+	void *vendor;     /* control structure and bookkeeping, allocated by vcpu_create */
 };
 
 struct preflight; /* hv/core/preflight.h: the report a node prints before it takes its hardware */
@@ -202,6 +204,12 @@ struct virt_ops {
 	void (*npt_flush)(struct npt *npt);
 	/* Forgets the calling CPU's linear translations of this vCPU. */
 	void (*tlb_flush)(struct virt_vcpu *v);
+
+	/*
+	 * With walk_writes: the CPU walks from this table in place of CR3's, which stays what the guest sees,
+	 * and CR3, INVLPG and #PF exit. 0: from CR3's own again.
+	 */
+	void (*walk_root)(struct virt_vcpu *v, gpa_t root);
 
 	/* Writes the whole guest state to the log, for a vCPU that can't go on. */
 	void (*dump)(struct virt_vcpu *v);

@@ -45,6 +45,7 @@ struct vcpu {
 	bool apic_hw;                /* hardware helps with the LAPIC page */
 	bool use_vid;                /* hardware delivers this vCPU's interrupts */
 	bool vid_stale;              /* the guest ran since the LAPIC last looked at its page */
+	struct vtlb *vtlb;           /* NULL: the CPU walks the guest's page tables */
 	_Atomic bool pv_unhalt;      /* a KICK_CPU hypercall named this vCPU */
 	uint64_t armed_deadline;     /* host TSC for which the host timer is set; 0: not */
 	struct lapic lapic;

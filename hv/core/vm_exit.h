@@ -26,15 +26,15 @@ enum vm_exit_kind {
 	 */
 	VM_EXIT_APIC_WRITE,
 	VM_EXIT_APIC_EOI, /* .apic.vector: hardware did EOI of a vector in the EOI-exit bitmap */
-	VM_EXIT_CR_WRITE, /* .cr: MOV to CR0/CR4, CLTS, LMSW that touch a bit the host owns */
-	VM_EXIT_EMULATE, /* an instruction on CR0, CR4 or CR8 that the hardware does not describe further */
+	VM_EXIT_CR_WRITE, /* .cr: MOV to CR0/CR3/CR4, CLTS, LMSW that touch a bit the host owns */
+	VM_EXIT_EMULATE, /* INVLPG, or an instruction on a CR that the hardware does not describe further */
 	VM_EXIT_XSETBV,    /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */
 	VM_EXIT_HYPERCALL, /* VMCALL or VMMCALL */
 	VM_EXIT_UNDEFINED, /* an instruction the policy hides (VMX, MONITOR, RDPMC ...): inject #UD */
 	VM_EXIT_CACHE,     /* WBINVD, INVD: nothing to do on coherent hardware; skip */
 	VM_EXIT_IRQ_WINDOW,  /* the guest can take an external interrupt now */
 	VM_EXIT_NMI_WINDOW,  /* the guest can take an NMI now */
-	VM_EXIT_EXCEPTION,   /* .exception: one that was asked for */
+	VM_EXIT_EXCEPTION,   /* .exception: a #PF while walk_root() has a table */
 	VM_EXIT_TASK_SWITCH, /* .detail: hardware task switch, not supported */
 	VM_EXIT_TRIPLE_FAULT,
 	VM_EXIT_INIT,         /* INIT reached the physical CPU */
@@ -69,7 +69,7 @@ struct vm_exit {
 			uint8_t vector;
 		} apic;
 		struct {
-			uint8_t cr;     /* 0 or 4 */
+			uint8_t cr;     /* 0, 3 or 4 */
 			uint64_t value; /* what the guest wants the whole register to be */
 		} cr;
 		struct {

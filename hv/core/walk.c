@@ -3,34 +3,9 @@
 #include "hv/x86/msr.h"
 #include "hv/x86/cpu.h"
 
-#define PTE_P    BIT(0)
-#define PTE_W    BIT(1)
-#define PTE_U    BIT(2)
-#define PTE_A    BIT(5)
-#define PTE_D    BIT(6)
-#define PTE_PS   BIT(7)
-#define PTE_NX   BIT(63)
-#define PTE_ADDR BITS(51, 12)
-
-/* SDM vol. 3, 4.7: the error code of a page fault. */
-#define PF_P     BIT(0)
-#define PF_W     BIT(1)
-#define PF_U     BIT(2)
-#define PF_RSVD  BIT(3)
-#define PF_FETCH BIT(4)
-
-/* One of the four ways to walk. Index bits per level, top level first. */
-struct format {
-	uint8_t levels;
-	uint8_t entry_bytes;
-	uint8_t top_bits;    /* index bits of the top level */
-	uint8_t index_bits;  /* of the others */
-	bool top_has_rights; /* PAE's PDPTEs carry neither W nor U nor A */
-};
-
-static const struct format format_32 = {2, 4, 10, 10, true};
-static const struct format format_pae = {3, 8, 2, 9, false};
-static const struct format format_4level = {4, 8, 9, 9, true};
+static const struct walk_format format_32 = {2, 4, 10, 10, true};
+static const struct walk_format format_pae = {3, 8, 2, 9, false};
+static const struct walk_format format_4level = {4, 8, 9, 9, true};
 
 void walk_mode_read(struct vcpu *v, struct walk_mode *mode)
 {
@@ -46,11 +21,46 @@ void walk_mode_read(struct vcpu *v, struct walk_mode *mode)
 	mode->user = ss.dpl == 3;
 }
 
-static const struct format *format_of(const struct walk_mode *mode)
+const struct walk_format *walk_format(const struct walk_mode *mode)
 {
 	if (mode->efer & EFER_LMA)
 		return &format_4level;
 	return mode->cr4 & CR4_PAE ? &format_pae : &format_32;
+}
+
+gpa_t walk_root(const struct walk_mode *mode)
+{
+	if (mode->efer & EFER_LMA)
+		return mode->cr3 & PTE_ADDR;
+	return mode->cr3 & (mode->cr4 & CR4_PAE ? BITS(31, 5) : BITS(31, 12));
+}
+
+unsigned walk_shift(const struct walk_format *f, unsigned level)
+{
+	return PAGE_SHIFT + (level - 1) * f->index_bits;
+}
+
+unsigned walk_index(const struct walk_format *f, unsigned level, gva_t gva)
+{
+	unsigned bits = level == f->levels ? f->top_bits : f->index_bits;
+
+	return (unsigned)(gva >> walk_shift(f, level)) & ((1u << bits) - 1);
+}
+
+bool walk_is_leaf(const struct walk_mode *mode, unsigned level, uint64_t entry)
+{
+	const struct walk_format *f = walk_format(mode);
+
+	if (level == 1)
+		return true;
+	if (!(entry & PTE_PS) || (level != 2 && !(level == 3 && f == &format_4level)))
+		return false;
+	return f != &format_32 || mode->cr4 & CR4_PSE;
+}
+
+gpa_t walk_next(const struct walk_format *f, uint64_t entry)
+{
+	return entry & (f->entry_bytes == 4 ? BITS(31, 12) : PTE_ADDR);
 }
 
 static int fault_set(struct virt_event *fault, const struct walk_mode *mode,
@@ -68,7 +78,7 @@ static int fault_set(struct virt_event *fault, const struct walk_mode *mode,
 	return ERR_INVALID;
 }
 
-static uint64_t entry_read(const void *p, unsigned bytes)
+uint64_t walk_entry_read(const void *p, unsigned bytes)
 {
 	return bytes == 4 ? __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED)
 			  : __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
@@ -119,7 +129,7 @@ static bool mark(gpa_t at, unsigned bytes, uint64_t entry, uint64_t set)
 	return ok;
 }
 
-static gpa_t leaf_address(const struct format *f, uint64_t entry, gva_t gva, unsigned shift)
+static gpa_t leaf_address(const struct walk_format *f, uint64_t entry, gva_t gva, unsigned shift)
 {
 	uint64_t mask = BIT(shift) - 1;
 
@@ -132,24 +142,19 @@ static gpa_t leaf_address(const struct format *f, uint64_t entry, gva_t gva, uns
 static int walk_once(const struct walk_mode *mode, gva_t gva, enum walk_access access, gpa_t *gpa,
 		     struct virt_event *fault)
 {
-	const struct format *f = format_of(mode);
+	const struct walk_format *f = walk_format(mode);
 	bool nxe = mode->efer & EFER_NXE && f->entry_bytes == 8;
 	bool w = true, u = true, nx = false;
-	gpa_t table = f == &format_pae  ? mode->cr3 & BITS(31, 5)
-		      : f == &format_32 ? mode->cr3 & BITS(31, 12)
-					: mode->cr3 & PTE_ADDR;
+	gpa_t table = walk_root(mode);
 
 	for (unsigned level = f->levels; level > 0; level--) {
-		bool top = level == f->levels;
-		unsigned shift = PAGE_SHIFT + (level - 1) * f->index_bits;
-		unsigned bits = top ? f->top_bits : f->index_bits;
-		gpa_t at = table + bits_get(gva, shift + bits - 1, shift) * f->entry_bytes;
+		gpa_t at = table + walk_index(f, level, gva) * f->entry_bytes;
 		const void *p = plat_gmem_acquire(at, f->entry_bytes, false);
 
 		if (!p) /* a page table in a hole reads all ones, and those set reserved bits */
 			return fault_set(fault, mode, access, PF_P | PF_RSVD);
 
-		uint64_t entry = entry_read(p, f->entry_bytes);
+		uint64_t entry = walk_entry_read(p, f->entry_bytes);
 
 		plat_gmem_release(at, f->entry_bytes, false);
 		if (!(entry & PTE_P))
@@ -157,26 +162,24 @@ static int walk_once(const struct walk_mode *mode, gva_t gva, enum walk_access a
 		if (entry & PTE_NX && f->entry_bytes == 8 && !nxe)
 			return fault_set(fault, mode, access, PF_P | PF_RSVD);
 
-		bool rights = !top || f->top_has_rights;
-		bool leaf = level == 1;
+		bool rights = level < f->levels || f->top_has_rights;
+		bool leaf = walk_is_leaf(mode, level, entry);
 
 		if (rights) {
 			w &= !!(entry & PTE_W);
 			u &= !!(entry & PTE_U);
 			nx |= nxe && entry & PTE_NX;
 		}
-		if (entry & PTE_PS && (level == 2 || (level == 3 && f == &format_4level)))
-			leaf = f != &format_32 || mode->cr4 & CR4_PSE;
 		if (leaf && !allowed(mode, access, w, u, nx))
 			return fault_set(fault, mode, access, PF_P);
 		if (rights && !mark(at, f->entry_bytes, entry,
 				    PTE_A | (leaf && access == WALK_WRITE ? PTE_D : 0)))
 			return 1;
 		if (leaf) {
-			*gpa = leaf_address(f, entry, gva, shift);
+			*gpa = leaf_address(f, entry, gva, walk_shift(f, level));
 			return 0;
 		}
-		table = entry & (f->entry_bytes == 4 ? BITS(31, 12) : PTE_ADDR);
+		table = walk_next(f, entry);
 	}
 	return 0;
 }

@@ -61,5 +61,6 @@ const struct virt_ops svm_ops = {
 	.npt_map_apic = npt_map_apic,
 	.npt_flush = flush_nested,
 	.tlb_flush = svm_tlb_flush,
+	.walk_root = svm_walk_root,
 	.dump = svm_dump,
 };

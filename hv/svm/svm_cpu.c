@@ -61,7 +61,7 @@ void svm_preflight(struct preflight *report)
 /* The APIC's help (AVIC) is not used: software serves the guest's LAPIC. */
 void svm_features(struct virt_features *out)
 {
-	*out = (struct virt_features){.large_pages = true};
+	*out = (struct virt_features){.large_pages = true, .walk_writes = true};
 }
 
 /* One set of intercepts serves all CPUs, so they must offer the same. */

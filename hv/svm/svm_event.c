@@ -39,6 +39,14 @@
 /* A machine check while the guest runs is the node's own, not the guest's. */
 #define EXCEPTIONS_ALWAYS BIT(VECTOR_MC)
 
+void svm_event_intercepts(struct svm_vcpu *x)
+{
+	uint32_t pf = x->walk_root ? (uint32_t)BIT(VECTOR_PF) : 0;
+
+	x->vmcb->control.intercepts[EXCEPTIONS_WORD] =
+		x->step.on ? UINT32_MAX : (uint32_t)EXCEPTIONS_ALWAYS | pf;
+}
+
 static uint64_t exception_of(const struct svm_vcpu *x, uint8_t vector, uint32_t code)
 {
 	bool has_code =
@@ -91,7 +99,7 @@ static void step_end(struct svm_vcpu *x)
 {
 	x->step.on = false;
 	x->vmcb->control.shadow &= ~SHADOW_ON;
-	x->vmcb->control.intercepts[EXCEPTIONS_WORD] = EXCEPTIONS_ALWAYS;
+	svm_event_intercepts(x);
 	if (x->step.iret)
 		x->nmi = NMI_OPEN;
 }
@@ -153,7 +161,7 @@ static void step_begin(struct svm_vcpu *x, bool iret)
 		.on = true, .iret = iret, .tf = s->rflags & RFLAGS_TF, .dr6 = s->dr6};
 	s->rflags |= RFLAGS_TF;
 	s->dr6 &= ~(DR6_STEP | DR6_BREAKPOINTS);
-	x->vmcb->control.intercepts[EXCEPTIONS_WORD] = UINT32_MAX;
+	svm_event_intercepts(x);
 }
 
 /* The #DB at the step's end: the guest gets it if it asked for it, by its own TF or a breakpoint. */
@@ -305,6 +313,6 @@ void svm_events_reset(struct svm_vcpu *x)
 	x->todo = 0;
 	x->nmi = NMI_OPEN;
 	x->step = (struct svm_step){.on = false};
-	x->vmcb->control.intercepts[EXCEPTIONS_WORD] = EXCEPTIONS_ALWAYS;
+	svm_event_intercepts(x);
 	svm_intercept(x, SVM_EXIT_IRET, false);
 }

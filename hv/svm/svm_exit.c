@@ -32,7 +32,7 @@ static uint64_t operand(const struct svm_vcpu *x, unsigned gpr)
 	return svm_in_64bit_code(x) ? value : (uint32_t)value;
 }
 
-/* Only MOV to CR0 and CR4 says what it writes, and only where there are decode assists. 15.33.1 */
+/* Only MOV to CR0, CR3 and CR4 says what it writes, and only where there are decode assists. 15.33.1 */
 static void decode_cr_write(struct svm_vcpu *x, struct vm_exit *out)
 {
 	uint64_t info = control(x)->exit_info1;
@@ -44,11 +44,19 @@ static void decode_cr_write(struct svm_vcpu *x, struct vm_exit *out)
 	out->cr.value = operand(x, CR_ACCESS_GPR(info));
 }
 
-/* 15.12: the #DB and others of a step; and a machine check. */
+/* 15.12: a #PF that may be the copies'; the #DB and others of a step; and a machine check. */
 static void decode_exception(struct svm_vcpu *x, struct vm_exit *out)
 {
 	uint8_t vector = (uint8_t)(out->reason - SVM_EXIT_EXCEPTION);
 
+	if (vector == VECTOR_PF && x->walk_root) {
+		out->kind = VM_EXIT_EXCEPTION;
+		out->exception.vector = vector;
+		out->exception.has_code = true;
+		out->exception.code = (uint32_t)control(x)->exit_info1;
+		out->exception.address = control(x)->exit_info2;
+		return;
+	}
 	if (svm_event_exception(x, vector)) {
 		out->kind = x->nmi_window   ? VM_EXIT_NMI_WINDOW
 			    : x->irq_window ? VM_EXIT_IRQ_WINDOW
@@ -136,8 +144,10 @@ static void decode_npf(struct svm_vcpu *x, struct vm_exit *out)
 // clang-format off
 static const struct exit_entry exits[SVM_INTERCEPTS] = {
 	[SVM_EXIT_CR0_READ]    = { "read of CR0", VM_EXIT_EMULATE, 0, NULL },
+	[SVM_EXIT_CR3_READ]    = { "read of CR3", VM_EXIT_EMULATE, 0, NULL },
 	[SVM_EXIT_CR8_READ]    = { "read of CR8", VM_EXIT_EMULATE, ON, NULL },
 	[SVM_EXIT_CR0_WRITE]   = { "write of CR0", VM_EXIT_EMULATE, LEN, decode_cr_write },
+	[SVM_EXIT_CR3_WRITE]   = { "write of CR3", VM_EXIT_EMULATE, LEN, decode_cr_write },
 	[SVM_EXIT_CR4_WRITE]   = { "write of CR4", VM_EXIT_EMULATE, ON | LEN, decode_cr_write },
 	[SVM_EXIT_CR8_WRITE]   = { "write of CR8", VM_EXIT_EMULATE, ON, NULL },
 	[SVM_EXIT_EXCEPTION ... SVM_EXIT_EXCEPTION + 31] = { "exception", VM_EXIT_NONE, 0, decode_exception },
@@ -153,6 +163,7 @@ static const struct exit_entry exits[SVM_INTERCEPTS] = {
 	[SVM_EXIT_INVD]        = { "INVD", VM_EXIT_CACHE, ON | LEN, NULL },
 	[SVM_EXIT_PAUSE]       = { "PAUSE", VM_EXIT_PAUSE, 0, NULL },
 	[SVM_EXIT_HLT]         = { "HLT", VM_EXIT_HLT, ON | LEN, NULL },
+	[SVM_EXIT_INVLPG]      = { "INVLPG", VM_EXIT_EMULATE, 0, NULL },
 	[SVM_EXIT_INVLPGA]     = { "INVLPGA", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_IOIO]        = { "port I/O", VM_EXIT_IO, ON, decode_io },
 	[SVM_EXIT_MSR]         = { "RDMSR or WRMSR", VM_EXIT_MSR_READ, ON | LEN, decode_msr },

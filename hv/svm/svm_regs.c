@@ -62,7 +62,7 @@ uint64_t svm_reg_get(struct virt_vcpu *v, enum virt_reg reg)
 	case REG_CR2:
 		return v->cr2;
 	case REG_CR3:
-		return s->cr3;
+		return x->walk_root ? x->cr3 : s->cr3;
 	case REG_CR4:
 		return s->cr4;
 	case REG_DR7:
@@ -97,7 +97,7 @@ void svm_reg_set(struct virt_vcpu *v, enum virt_reg reg, uint64_t value)
 		v->cr2 = value;
 		return;
 	case REG_CR3:
-		s->cr3 = value;
+		*(x->walk_root ? &x->cr3 : &s->cr3) = value;
 		svm_tlb_flush(v);
 		return;
 	case REG_CR4:
@@ -189,5 +189,21 @@ void svm_tlb_flush(struct virt_vcpu *v)
 {
 	struct svm_vcpu *x = v->vendor;
 
+	x->flush = true;
+	v->tlb_dropped = true;
+}
+
+void svm_walk_root(struct virt_vcpu *v, gpa_t root)
+{
+	struct svm_vcpu *x = v->vendor;
+	uint64_t cr3 = svm_reg_get(v, REG_CR3);
+
+	x->walk_root = root;
+	x->cr3 = cr3;
+	x->vmcb->save.cr3 = root ? root : cr3;
+	svm_intercept(x, SVM_EXIT_CR3_READ, root);
+	svm_intercept(x, SVM_EXIT_CR3_WRITE, root);
+	svm_intercept(x, SVM_EXIT_INVLPG, root);
+	svm_event_intercepts(x);
 	x->flush = true;
 }

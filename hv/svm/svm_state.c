@@ -86,6 +86,7 @@ static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t 
 	s->rip = rip;
 	s->rflags = RFLAGS_FIXED;
 	s->efer = EFER_SVME;
+	svm_walk_root(v, 0);
 	s->cr3 = 0;
 	s->cr4 = 0;
 	svm_reg_set(v, REG_CR0, cr0);

@@ -37,6 +37,8 @@ struct svm_vcpu {
 	bool flush;     /* drop the guest's translations at the next entry */
 	uint64_t
 		cr0_cache; /* CR0.CD and NW as the guest set them; the CPU runs with the cache on */
+	gpa_t walk_root;   /* the table that the CPU walks from, 0: that of the guest's CR3 */
+	uint64_t cr3;      /* the guest's while walk_root is not 0 */
 	bool irq_window, nmi_window;
 	bool come_back; /* the coming stay is to end as soon as the event is delivered */
 	enum svm_nmi_state nmi;
@@ -85,6 +87,7 @@ void svm_seg_get(struct virt_vcpu *v, enum virt_seg_id id, struct virt_seg *out)
 void svm_seg_set(struct virt_vcpu *v, enum virt_seg_id id, const struct virt_seg *seg);
 void svm_skip(struct virt_vcpu *v, unsigned insn_len);
 void svm_tlb_flush(struct virt_vcpu *v);
+void svm_walk_root(struct virt_vcpu *v, gpa_t root);
 /* Is the guest in a 64-bit code segment? */
 bool svm_in_64bit_code(const struct svm_vcpu *x);
 
@@ -102,6 +105,8 @@ bool svm_nmi_ready(struct virt_vcpu *v);
 void svm_irq_window(struct virt_vcpu *v, bool on);
 void svm_nmi_window(struct virt_vcpu *v, bool on);
 void svm_events_reset(struct svm_vcpu *x);
+/* Which exceptions exit has changed. */
+void svm_event_intercepts(struct svm_vcpu *x);
 /* Keeps an event whose delivery an exit interrupted, for the next entry. APM vol. 2, 15.7.2 */
 void svm_event_keep(struct svm_vcpu *x, uint64_t info);
 /* Hands events and windows to the next entry. */

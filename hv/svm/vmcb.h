@@ -14,8 +14,10 @@
 #define SVM_INTERCEPTS      0xc0u
 enum svm_exit_code {
 	SVM_EXIT_CR0_READ   = 0x00,
+	SVM_EXIT_CR3_READ   = 0x03,
 	SVM_EXIT_CR8_READ   = 0x08,
 	SVM_EXIT_CR0_WRITE  = 0x10,
+	SVM_EXIT_CR3_WRITE  = 0x13,
 	SVM_EXIT_CR4_WRITE  = 0x14,
 	SVM_EXIT_CR8_WRITE  = 0x18,
 	SVM_EXIT_EXCEPTION  = 0x40, /* + vector */
@@ -31,6 +33,7 @@ enum svm_exit_code {
 	SVM_EXIT_INVD       = 0x76,
 	SVM_EXIT_PAUSE      = 0x77,
 	SVM_EXIT_HLT        = 0x78,
+	SVM_EXIT_INVLPG     = 0x79,
 	SVM_EXIT_INVLPGA    = 0x7a,
 	SVM_EXIT_IOIO       = 0x7b,
 	SVM_EXIT_MSR        = 0x7c,

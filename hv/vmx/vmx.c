@@ -4,6 +4,11 @@
 #include "hv/vmx/ept.h"
 #include "hv/vmx/vmx_vcpu.h"
 
+/* Its walker only reads: EPT's accessed and dirty bits are off. vmx_features() says so. */
+static void walk_root(struct virt_vcpu *v, gpa_t root)
+{
+}
+
 const struct virt_ops vmx_ops = {
 	.name = "VT-x",
 	.present = vmx_present,
@@ -39,5 +44,6 @@ const struct virt_ops vmx_ops = {
 	.npt_map_apic = ept_map_apic,
 	.npt_flush = ept_flush,
 	.tlb_flush = vmx_tlb_flush,
+	.walk_root = walk_root,
 	.dump = vmx_dump,
 };

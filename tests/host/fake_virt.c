@@ -32,12 +32,38 @@ static void inject(struct virt_vcpu *v, const struct virt_event *event)
 	fake.injected = true;
 }
 
+static int npt_map(struct npt *npt, gpa_t gpa, hpa_t hpa, unsigned order, enum npt_perm perm)
+{
+	fake.mapped[fake.mapped_count].gpa = gpa;
+	fake.mapped[fake.mapped_count++].hpa = hpa;
+	return 0;
+}
+
+static enum npt_perm npt_query(struct npt *npt, gpa_t gpa, hpa_t *hpa)
+{
+	return gpa >> PAGE_SHIFT < FAKE_PAGES ? fake.perm[gpa >> PAGE_SHIFT] : NPT_NONE;
+}
+
+static void npt_flush(struct npt *npt)
+{
+	fake.flushes++;
+}
+
+static void walk_root(struct virt_vcpu *v, gpa_t root)
+{
+	fake.walk_root = root;
+}
+
 static const struct virt_ops ops = {
 	.reg_get = reg_get,
 	.reg_set = reg_set,
 	.seg_get = seg_get,
 	.skip = skip,
 	.inject = inject,
+	.npt_map = npt_map,
+	.npt_query = npt_query,
+	.npt_flush = npt_flush,
+	.walk_root = walk_root,
 };
 
 struct fake *fake_virt_reset(void)
@@ -57,5 +83,7 @@ struct fake *fake_virt_reset(void)
 						.db = true,
 						.g = true};
 	fake.seg[SEG_CS].type = 0xb;
+	for (unsigned i = 0; i < FAKE_PAGES; i++)
+		fake.perm[i] = NPT_RWX;
 	return &fake;
 }

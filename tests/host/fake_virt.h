@@ -4,6 +4,8 @@
 
 #include "hv/core/vm.h"
 
+#define FAKE_PAGES 64u
+
 struct fake {
 	struct vm vm;
 	uint64_t reg[REG_COUNT];
@@ -11,6 +13,15 @@ struct fake {
 	struct virt_event event;
 	bool injected;
 	unsigned skips; /* calls of ops->skip */
+	/* The nested page table: rights to the first pages, all at first; and what was mapped by npt_map. */
+	enum npt_perm perm[FAKE_PAGES];
+	struct {
+		gpa_t gpa;
+		hpa_t hpa;
+	} mapped[FAKE_PAGES];
+	unsigned mapped_count;
+	unsigned flushes;
+	gpa_t walk_root;
 };
 
 /* A flat 32-bit protected-mode vCPU 0, paging off. The returned object is static and reset each time. */

@@ -14,6 +14,7 @@
 #include "hv/core/emulate.h"
 #include "hv/core/intr.h"
 #include "hv/core/memory.h"
+#include "hv/core/vtlb.h"
 #include "hv/core/walk.h"
 #include "hv/x86/msr.h"
 #include "tests/host/fake_virt.h"
@@ -74,6 +75,13 @@ void vm_fail(struct vm *vm, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(dev.failure, sizeof(dev.failure), fmt, ap);
 	va_end(ap);
+}
+
+static gva_t invalidated;
+
+void vtlb_invlpg(struct vcpu *v, gva_t gva)
+{
+	invalidated = gva;
 }
 
 #define CR4_ALLOWED (CR4_PSE | CR4_PAE | CR4_PGE | CR4_UMIP)
@@ -563,6 +571,15 @@ static void status_word(void **state)
 	run_gp("\x0f\x01\xf0", 3);
 }
 
+static void invalidate_page(void **state)
+{
+	gpr[GPR_RAX] = 0x12345678;
+	RUN("\x0f\x01\x38"); /* invlpg [eax] */
+	assert_int_equal(invalidated, 0x12345678);
+	f->seg[SEG_SS].dpl = 3;
+	run_gp("\x0f\x01\x38", 3);
+}
+
 /* CR8 is the TPR's upper half, and exists in 64-bit code only. */
 static void cr8(void **state)
 {
@@ -629,6 +646,7 @@ int main(void)
 		T(real_mode_addressing),
 		T(control_registers),
 		T(status_word),
+		T(invalidate_page),
 		T(cr8),
 		T(lengths),
 	};

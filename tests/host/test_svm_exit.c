@@ -154,6 +154,35 @@ static void decodes_control_registers(void **state)
 	assert_int_equal(leave(SVM_EXIT_CR0_SEL, 0, 0).kind, VM_EXIT_EMULATE);
 }
 
+/* While the CPU walks another table, the guest still sees its own CR3, and all that concerns it exits. */
+static void walks_another_table(void **state)
+{
+	struct vm_exit e;
+
+	svm_reg_set(&v, REG_CR3, 0x5000);
+	assert_true(v.tlb_dropped);
+	svm_walk_root(&v, 0xff000000);
+	assert_int_equal(s->cr3, 0xff000000);
+	assert_int_equal(svm_reg_get(&v, REG_CR3), 0x5000);
+	svm_reg_set(&v, REG_CR3, 0x6000);
+	assert_int_equal(s->cr3, 0xff000000);
+	assert_int_equal(svm_reg_get(&v, REG_CR3), 0x6000);
+	assert_true(intercepted(SVM_EXIT_CR3_READ) && intercepted(SVM_EXIT_CR3_WRITE) &&
+		    intercepted(SVM_EXIT_INVLPG));
+	assert_true(intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
+	e = leave(SVM_EXIT_EXCEPTION + VECTOR_PF, 6, 0xc0001234);
+	assert_int_equal(e.kind, VM_EXIT_EXCEPTION);
+	assert_int_equal(e.exception.vector, VECTOR_PF);
+	assert_int_equal(e.exception.code, 6);
+	assert_int_equal(e.exception.address, 0xc0001234);
+	svm_events_reset(&x);
+	assert_true(intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
+	svm_walk_root(&v, 0);
+	assert_int_equal(s->cr3, 0x6000);
+	assert_false(intercepted(SVM_EXIT_CR3_READ) || intercepted(SVM_EXIT_CR3_WRITE) ||
+		     intercepted(SVM_EXIT_INVLPG) || intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
+}
+
 /* The guest sees CD and NW as it set them; the CPU never has them, and says when they matter. */
 static void cache_bits_stay_off(void **state)
 {
@@ -455,6 +484,7 @@ int main(void)
 		T(decodes_io),
 		T(decodes_nested_faults),
 		T(decodes_control_registers),
+		T(walks_another_table),
 		T(cache_bits_stay_off),
 		T(long_mode_follows_paging),
 		T(segments_survive),
