@@ -53,6 +53,12 @@ struct dsm_config {
 	 * for every few instructions (page tables, code, data) and finds one of them gone again.
 	 */
 	uint16_t kept_max;
+	/*
+	 * Pages whose reads are watched for writes that follow, 0: none; and so many writes make the next
+	 * read ask for the right to write. See dsm_guess.c.
+	 */
+	uint32_t guesses;
+	uint8_t guess_from;
 	uint32_t heat_sets; /* of 4 pages each that the list of hot pages can hold; 0: no list */
 	uint64_t pin_ns;    /* how long an acquired page can keep a remote request waiting */
 };
@@ -139,6 +145,8 @@ struct dsm_stats {
 	uint64_t deferred; /* requests that waited here for a hold, a flush or a grant */
 	uint64_t restarts; /* instructions whose pages had to be gathered in order again */
 	uint64_t holds_expired, pins_revoked;
+	uint64_t guesses,
+		guesses_wrong; /* reads that asked to write, and those nothing was written after */
 	uint64_t sent[DSM_MSG_TYPES];
 	uint64_t pages_sent;           /* messages that carried 4 KiB */
 	struct hist read_ns, write_ns; /* fault to resume */

@@ -81,6 +81,10 @@ static void page_request(struct step *s, struct page *p, bool write)
 
 	if (p->pend || p->flushing || p->evict || p->q_head != DSM_NIL)
 		return;
+	if (write && p->state == PAGE_SHARED)
+		guess_written(s->d, p->gfn);
+	else if (!write && guess_write(s->d, p->gfn))
+		write = true;
 	m.type = write ? DSM_REQ_WRITE : DSM_REQ_READ;
 	if (write && page_readable(p)) {
 		m.flags = DSM_F_HAVE;
@@ -110,7 +114,7 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 	if (p->version == 0 && page_homed(s->d, p) && p->mapped == DSM_PERM_NONE)
 		step_act(s, DSM_ACT_ZERO)->frame = page_frame(s->d, p);
 	if (!a->pin)
-		page_map(s, p);
+		page_map(s, p, n->write);
 	hold_change(p, n->write, 1);
 	n->held = true;
 	return true;

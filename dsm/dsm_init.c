@@ -55,6 +55,7 @@ static size_t layout(struct dsm *d, const struct dsm_config *cfg)
 	d->off_pages = take(&end, d->pages, sizeof(struct page));
 	d->off_items = take(&end, d->items, sizeof(struct item));
 	d->off_dir = take(&end, d->home_pages, dsm_directory_bytes(d));
+	d->off_guesses = take(&end, cfg->guesses, sizeof(struct guess));
 	d->off_stats = take(&end, 1, sizeof(struct dsm_stats));
 	d->off_heat = take(&end, (uint64_t)cfg->heat_sets * HEAT_WAYS, sizeof(struct dsm_heat));
 	return end;

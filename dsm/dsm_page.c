@@ -13,10 +13,15 @@ void page_kick(struct step *s, struct page *p, enum dsm_perm perm)
 	dsm_count(s->d)->kicks++;
 }
 
-void page_map(struct step *s, struct page *p)
+void page_map(struct step *s, struct page *p, bool write)
 {
-	enum dsm_perm perm = p->state == PAGE_WRITABLE ? DSM_PERM_WRITE : DSM_PERM_READ;
+	enum dsm_perm perm = DSM_PERM_READ;
 	struct dsm_action *a;
+
+	if (p->state == PAGE_WRITABLE && (write || !guess_open(s->d, p->gfn)))
+		perm = DSM_PERM_WRITE;
+	if (write && guess_open(s->d, p->gfn))
+		guess_written(s->d, p->gfn);
 
 	p->touched = true;
 	if (p->mapped >= perm)
@@ -67,6 +72,7 @@ static void item_serve(struct step *s, struct page *p, const struct item *it)
 
 	if (DSM_MUTANT(MUT_ZERO_AFTER_WRITE) && it->version == 1)
 		content = DSM_F_ZERO;
+	guess_lost(s->d, p->gfn);
 	if (it->type == DSM_FWD_READ) {
 		m.type = DSM_DATA;
 		m.flags = content;

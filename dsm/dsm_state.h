@@ -61,6 +61,13 @@ struct kept {
 	bool write;
 };
 
+/* What is known of a page's reads; see dsm_guess.c. */
+struct guess {
+	gfn_t gfn;
+	uint8_t score; /* 0: nothing */
+	bool open;     /* it was got for writing, and is mapped for reading until it is written */
+};
+
 struct agent {
 	uint64_t cookie, since_ns, deadline_ns, order;
 	gfn_t gfn;     /* named last */
@@ -87,7 +94,7 @@ struct dsm {
 	uint64_t fetch_ns; /* what a page takes to come that nobody holds back */
 	/* Byte offsets from this struct. */
 	size_t off_slots, off_ranks, off_dir, off_pages, off_buckets, off_items, off_agents,
-		off_kept, off_self;
+		off_kept, off_self, off_guesses;
 	size_t off_stats, off_heat; /* last: nothing depends on what is there */
 	/* Messages from this node to itself, handled before the step ends. */
 	uint32_t self_count, self_room, self_head;
@@ -170,7 +177,7 @@ int page_defer(struct step *s, struct page *p, const struct dsm_msg *m);
 int page_flushed(struct step *s, gfn_t gfn);
 void page_run(struct step *s, struct page *p); /* serves what waits, as far as it can be */
 void page_kick(struct step *s, struct page *p, enum dsm_perm perm);
-void page_map(struct step *s, struct page *p);
+void page_map(struct step *s, struct page *p, bool write);
 
 /* dsm_evict.c */
 void evict_some(struct step *s); /* keeps the reserve of free frames */
@@ -186,6 +193,13 @@ void agent_leave(struct step *s, struct agent *a); /* it needs nothing any more 
 void agents_wake(struct step *s, gfn_t gfn, bool granted);
 void agents_wake_frames(struct step *s);
 void agents_tick(struct step *s);
+
+/* dsm_guess.c */
+struct guess *guess_find(const struct dsm *d, gfn_t gfn); /* NULL: nothing is known of the page */
+bool guess_write(struct dsm *d, gfn_t gfn); /* is this read to ask for the right to write? */
+bool guess_open(const struct dsm *d, gfn_t gfn);
+void guess_written(struct dsm *d, gfn_t gfn); /* what was read here is to be written */
+void guess_lost(struct dsm *d, gfn_t gfn);    /* others have asked for the page */
 
 /* dsm_heat.c */
 void heat_count(struct dsm *d, gfn_t gfn);

@@ -18,6 +18,8 @@
 #define KEPT_MAX     8
 #define CACHE_MIN    1024u  /* frames for other nodes' pages */
 #define NODE_SPARE   MIB(8) /* nested page tables, control structures */
+#define GUESSES      4096
+#define GUESS_FROM   2
 #define HEAT_SETS    256
 #define HEAT_SHOWN   8
 
@@ -448,6 +450,8 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 		.hold_ns = HOLD_NS,
 		.hold_max_ns = HOLD_MAX_NS,
 		.hold_fetches = HOLD_FETCHES,
+		.guesses = GUESSES,
+		.guess_from = GUESS_FROM,
 		.heat_sets = HEAT_SETS,
 		.pin_ns = NS_PER_S,
 	};
@@ -527,14 +531,16 @@ void share_report(struct report *r)
 		r, LOG_DSM,
 		"faults: %llu read, %llu write, %llu execute; %llu answered here, %llu upgrades, "
 		"%llu zero pages; %llu pages sent, %llu kicks, %llu deferred, %llu holds expired, "
-		"%llu restarts, evicted %llu clean %llu dirty",
+		"%llu restarts, evicted %llu clean %llu dirty; %llu reads asked to write, %llu in "
+		"vain",
 		(unsigned long long)s->faults[DSM_READ], (unsigned long long)s->faults[DSM_WRITE],
 		(unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
 		(unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
 		(unsigned long long)s->pages_sent, (unsigned long long)s->kicks,
 		(unsigned long long)s->deferred, (unsigned long long)s->holds_expired,
 		(unsigned long long)s->restarts, (unsigned long long)s->evict_clean,
-		(unsigned long long)s->evict_dirty);
+		(unsigned long long)s->evict_dirty, (unsigned long long)s->guesses,
+		(unsigned long long)s->guesses_wrong);
 	for (unsigned i = 0; i < share.vm->nodes.local_cpus; i++)
 		report_waits(r, local_cpu(share.vm, i));
 	for (uint32_t i = 0; i < count; i++)

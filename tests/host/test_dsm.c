@@ -37,6 +37,8 @@ static struct dsm_config config(uint16_t self)
 				   .hold_max_ns = 1000,
 				   .hold_fetches = 3,
 				   .pin_ns = 500,
+				   .guesses = 16,
+				   .guess_from = 2,
 				   .heat_sets = 2};
 }
 
@@ -295,6 +297,43 @@ static void heat_finds_the_hot_page(void **state)
 	assert_int_equal(top[1].gfn, 1);
 }
 
+/* What one node after the other reads and then writes; the messages of the last read, and of its write. */
+static void migrate(unsigned turns, unsigned *read, unsigned *write)
+{
+	for (unsigned i = 0; i < turns; i++) {
+		*read = access_page(1 + i % 2, 0, false);
+		*write = access_page(1 + i % 2, 0, true);
+	}
+}
+
+static void reads_before_writes_ask_to_write(void **state)
+{
+	unsigned read, write;
+
+	migrate(4, &read, &write);
+	assert_int_equal(read, 3);  /* req-read, fwd-read, data */
+	assert_int_equal(write, 4); /* req-write, inv, ack, grant */
+	migrate(2, &read, &write);
+	assert_int_equal(read, 3); /* req-write, fwd-write, grant */
+	assert_int_equal(write, 0);
+	assert_int_equal(dsm_stats(nodes[1])->guesses, 1);
+	assert_int_equal(dsm_stats(nodes[1])->guesses_wrong, 0);
+}
+
+static void a_wrong_guess_is_the_last(void **state)
+{
+	unsigned read, write;
+
+	migrate(6, &read, &write);
+	assert_int_equal(access_page(1, 0, false), 3);
+	assert_int_equal(access_page(0, 0, false),
+			 2); /* node 1 is the owner, though it wrote nothing */
+	assert_int_equal(dsm_stats(nodes[1])->guesses_wrong, 1);
+	access_page(2, 0, true);
+	access_page(1, 0, false);
+	assert_int_equal(dsm_stats(nodes[1])->guesses, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +346,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pins_are_ordered_and_revoked, start, finish),
 		cmocka_unit_test_setup_teardown(a_lost_node_stops_everything, start, finish),
 		cmocka_unit_test_setup_teardown(a_lying_peer_stops_the_engine, start, finish),
+		cmocka_unit_test_setup_teardown(reads_before_writes_ask_to_write, start, finish),
+		cmocka_unit_test_setup_teardown(a_wrong_guess_is_the_last, start, finish),
 		cmocka_unit_test_setup_teardown(heat_finds_the_hot_page, start, finish),
 	};
 

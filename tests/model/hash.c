@@ -72,6 +72,8 @@ static void mix_page(struct hash *h, const struct symmetry *y, const struct worl
 		}
 		hash_mix(h, word | state << 5);
 	}
+	if (guess_find(d, page))
+		hash_mix(h, 1 + guess_find(d, page)->score + 8 * guess_find(d, page)->open);
 	if (dsm_home(d, page) == n) {
 		const uint64_t *dir = dsm_dir(d, page);
 

@@ -19,6 +19,8 @@ static struct dsm_config node_config(unsigned self)
 		.peer_agents = world_cfg.agents,
 		.set_max = world_cfg.set_max,
 		.kept_max = world_cfg.kept_max,
+		.guesses = world_cfg.guesses,
+		.guess_from = 1,
 		.gfns = world_cfg.pages,
 		.slot_count = world_cfg.pages,
 		.slots = world_cfg.home,
