@@ -159,6 +159,13 @@ static void quiet(void)
 		hosted_poll();
 }
 
+/* The same pause for the baseline, in which both processes look at its port only. */
+static void bare_quiet(void)
+{
+	for (uint64_t end = hosted_now() + PAUSE_NS; hosted_now() < end;)
+		bare_serve();
+}
+
 static uint64_t timed_touch(gfn_t gfn, bool write, uint64_t value)
 {
 	uint64_t start = hosted_now(), seen, end;
@@ -174,23 +181,24 @@ static uint64_t timed_touch(gfn_t gfn, bool write, uint64_t value)
 	return end - start;
 }
 
-/* What the kind of fault takes without the engine, after the same pauses. */
+/* What the kind of fault takes without engine and transport, as long after the last use of the wire. */
 static void bare_beside(struct kind *k, unsigned block)
 {
 	quiet();
 	enter(PHASE_BARE);
-	quiet();
+	bare_quiet();
 	if (k->write) {
 		series_add(&k->bare, block, bare_fan(k->sharers));
 	} else {
 		series_add(&k->bare, block, bare_round());
-		quiet();
+		bare_quiet();
 		series_add(&k->kernel, block, bare_fault());
 	}
 	enter(PHASE_NODES);
 }
 
-static void fault_round(struct kind *k, unsigned block)
+/* In turns the fault and what is beside it come first, since each finds what the other left in the caches. */
+static void fault_round(struct kind *k, unsigned block, bool bare_first)
 {
 	static gfn_t fresh, next = FAULTS;
 	gfn_t gfn = k->before == NOTHING ? fresh++ : next++;
@@ -205,7 +213,7 @@ static void fault_round(struct kind *k, unsigned block)
 		others_touch(HOSTED_HOME + 1 + s, gfn, false, value);
 	if (k->own_copy)
 		timed_touch(gfn, false, value);
-	if (k->beside)
+	if (k->beside && bare_first)
 		bare_beside(k, block);
 	count_messages(&m0, &p0);
 	quiet();
@@ -214,6 +222,8 @@ static void fault_round(struct kind *k, unsigned block)
 	count_messages(&m1, &p1);
 	k->messages = MAX(k->messages, m1 - m0);
 	k->pages = MAX(k->pages, p1 - p0);
+	if (k->beside && !bare_first)
+		bare_beside(k, block);
 	/* Pages are used again later: give them back to the home as it will find them. */
 	if (k->before != NOTHING)
 		others_touch(HOSTED_HOME, gfn, true, value);
@@ -315,10 +325,9 @@ static void print_times(void)
 		const struct kind *k = &kinds[i];
 
 		series_print(k->name, &k->fault);
-		printf("   %llu messages (table: %llu%s), %llu with a page\n",
+		printf("   %llu messages (table: %llu), %llu with a page\n",
 		       (unsigned long long)k->messages, (unsigned long long)k->table,
-		       k->messages > k->table ? ", MISSED" : "", (unsigned long long)k->pages);
-		failed |= k->messages > k->table;
+		       (unsigned long long)k->pages);
 		if (k->beside)
 			print_row(k->write ? "  beside it, without engine and transport"
 					   : "  beside it, the bare round trip",
@@ -326,6 +335,15 @@ static void print_times(void)
 		if (k->beside && !k->write)
 			print_row("  beside it, the kernel's own fault", &k->kernel);
 	}
+}
+
+static bool within_table(void)
+{
+	for (unsigned i = 0; i < KINDS; i++) {
+		if (kinds[i].messages > kinds[i].table)
+			return false;
+	}
+	return true;
 }
 
 static void print_aims(void)
@@ -351,15 +369,17 @@ static void print_aims(void)
 	ratio_print("write, 1 sharer / without engine and transport", &r);
 	r = ratio_of(&w16->fault, &w16->bare);
 	ratio_print("write, 16 sharers / without engine and transport", &r);
+	printf("  %-60s %s\n", "no operation took more messages than the table says:",
+	       within_table() ? "met" : "MISSED");
 }
 
 static void measure(void)
 {
 	for (unsigned block = 0; block < BLOCKS; block++) {
 		in_a_row(block);
-		for (unsigned i = 0; i < ROUNDS; i++) {
-			for (unsigned k = 0; k < KINDS; k++)
-				fault_round(&kinds[k], block);
+		for (unsigned k = 0; k < KINDS; k++) {
+			for (unsigned i = 0; i < ROUNDS; i++)
+				fault_round(&kinds[k], block, i & 1);
 		}
 	}
 }
@@ -389,6 +409,7 @@ int main(void)
 	print_times();
 	print_aims();
 	false_sharing();
+	failed |= !within_table();
 	atomic_store(&control->phase, PHASE_END);
 	kill(child, SIGTERM);
 	waitpid(child, NULL, 0);
