@@ -1,8 +1,8 @@
 /*
  * What the engine's operations cost on this machine: node 0 in one process, the home (node 1) and 16
  * more nodes in another, a veth pair between them. Beside each figure stands what the wire and the
- * kernel take alone, measured in the same run with the same kind of port: in a row, which is the fastest
- * they can be, and in turns with the faults after the same pauses, which cool the caches.
+ * kernel take alone: all is measured in turns, block by block, in a row, which is the fastest it can be,
+ * or each after the same pause, which cools the caches.
  */
 
 #include <sched.h>
@@ -10,133 +10,66 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/hosted/bare.h"
 #include "tests/hosted/hosted.h"
+#include "tests/hosted/series.h"
 
-#define ROUNDS 200u
-#define BARE   4000u
-#define ECHO   0x88b6
+#define ROUNDS     25u  /* of each kind of fault, in a block */
+#define ROW        500u /* round trips and faults in a row, in a block */
+#define SWEEP      128u /* pages in a row, in a block */
+#define PAUSE_NS   300000u
+/* Guest pages: never written ones, the one of false sharing, those of faults, those of sweeps. */
+#define SHARED     (FAULTS - 1)
+#define FAULTS     600u
+#define SWEEP_FROM (HOSTED_PAGES - SWEEP)
 
-/* In the first there is nothing but the port. */
+/* In the first the other process only looks for bare frames, so that nothing slows the comparison. */
 enum phase { PHASE_BARE, PHASE_NODES, PHASE_END };
 
 /* How process 0 tells process 1 what to do; one command at a time. */
 struct control {
 	_Atomic uint32_t asked, done;
-	_Atomic enum phase phase;
+	_Atomic enum phase phase, entered;
+	bool count; /* messages, instead of touching */
 	uint32_t node, write, repeat;
 	gfn_t gfn;
-	uint64_t value, seen;
+	uint64_t value, seen, messages, pages;
 };
 
+enum before { NOTHING, WRITTEN };
+
+/* A kind of fault; `sharers` nodes besides the home read the page before. */
+struct kind {
+	const char *name;
+	enum before before;
+	unsigned sharers;
+	bool own_copy, write;
+	uint64_t table; /* most messages, says docs/coherence.md */
+	bool beside;    /* by what the same takes without engine and transport */
+	struct series fault, bare, kernel;
+	uint64_t messages, pages;
+};
+
+enum { ZERO, READ, WRITE_1, WRITE_4, WRITE_16, UPGRADE_0, UPGRADE_1, KINDS };
+
+static struct kind kinds[KINDS] = {
+	[ZERO] = {"zero page: read, never written", NOTHING, 0, false, false, 2},
+	[READ] = {"read, the home has the page", WRITTEN, 1, false, false, 2, true},
+	[WRITE_1] = {"write, 1 sharer", WRITTEN, 1, false, true, 4, true},
+	[WRITE_4] = {"write, 4 sharers", WRITTEN, 4, false, true, 10, true},
+	[WRITE_16] = {"write, 16 sharers", WRITTEN, 16, false, true, 34, true},
+	[UPGRADE_0] = {"upgrade without data, no other sharer", WRITTEN, 0, true, true, 2},
+	[UPGRADE_1] = {"upgrade without data, 1 sharer", WRITTEN, 1, true, true, 4},
+};
+
+/* In a row: round trips, the kernel's faults, read faults over fresh pages. */
+static struct series row_bare, row_kernel, row_read;
 static struct control *control;
-static gfn_t next_page;
 static bool failed;
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-struct figure {
-	double median, p99;
-};
-
-/* A fault, and what wire and kernel take alone, each after the same pause. */
-struct beside {
-	struct figure fault, wire, kernel;
-};
-
-static struct figure summary(uint64_t *ns, unsigned count)
-{
-	qsort(ns, count, sizeof(*ns), compare);
-	return (struct figure){(double)ns[count / 2] / 1000, (double)ns[count * 99 / 100] / 1000};
-}
-
-/* --- what wire and kernel cost alone --- */
-
-static struct port echo_port;
-
-/* Answers a request that has come with three frames. */
-static void echo(void)
-{
-	static const uint8_t page[PAGE_SIZE];
-	size_t len;
-	const uint8_t *frame = port_peek(&echo_port, &len);
-
-	if (!frame)
-		return;
-	for (unsigned i = 0; i < 3; i++) {
-		uint8_t *out = port_room(&echo_port);
-
-		memcpy(out, frame + 6, 6);
-		memcpy(out + 6, frame, 6);
-		out[12] = ECHO >> 8;
-		out[13] = ECHO & 0xff;
-		memcpy(out + 14, page, 1460);
-		port_queue(&echo_port, 14 + 1460);
-	}
-	port_done(&echo_port);
-	port_flush(&echo_port);
-}
-
-static uint64_t bare_round(void)
-{
-	uint64_t start = hosted_now();
-	uint8_t *out = port_room(&echo_port);
-	size_t len;
-
-	memset(out, 0, 64);
-	out[0] = out[6] = 2;
-	out[5] = 1;
-	out[12] = ECHO >> 8;
-	out[13] = ECHO & 0xff;
-	port_queue(&echo_port, 64);
-	port_flush(&echo_port);
-	for (unsigned i = 0; i < 3; i++) {
-		while (!port_peek(&echo_port, &len))
-			;
-		port_done(&echo_port);
-	}
-	return hosted_now() - start;
-}
-
-static uint8_t *own_page;
-
-static void on_own_fault(int sig)
-{
-	mprotect(own_page, PAGE_SIZE, PROT_READ | PROT_WRITE);
-}
-
-/* A SIGSEGV, the change of one page's protection, the return: what any user-space fault costs. */
-static uint64_t kernel_fault(void)
-{
-	struct sigaction own = {.sa_handler = on_own_fault}, before;
-	uint64_t start, end;
-
-	sigaction(SIGSEGV, &own, &before);
-	mprotect(own_page, PAGE_SIZE, PROT_NONE);
-	start = hosted_now();
-	*(volatile uint8_t *)own_page = 1;
-	end = hosted_now();
-	sigaction(SIGSEGV, &before, NULL);
-	return end - start;
-}
-
-static struct figure in_a_row(uint64_t (*what)(void))
-{
-	static uint64_t ns[BARE];
-
-	for (unsigned i = 0; i < BARE; i++)
-		ns[i] = what();
-	return summary(ns, BARE);
-}
 
 /* --- process 1 --- */
 
@@ -146,7 +79,9 @@ static void obey(void)
 
 	if (asked == atomic_load(&control->done))
 		return;
-	for (uint32_t i = 0; i <= control->repeat; i++) {
+	if (control->count)
+		hosted_messages(&control->messages, &control->pages);
+	for (uint32_t i = 0; !control->count && i <= control->repeat; i++) {
 		control->seen =
 			hosted_touch(control->node, control->gfn, control->write, control->value);
 		hosted_poll();
@@ -156,32 +91,45 @@ static void obey(void)
 
 static void serve(void)
 {
-	port_open(&echo_port, "veth1", ECHO);
-	while (atomic_load_explicit(&control->phase, memory_order_relaxed) == PHASE_BARE)
-		echo();
+	enum phase phase = PHASE_BARE, now;
+
+	bare_open("veth1");
 	hosted_start("veth1", 1, HOSTED_NODES - 1);
-	while (atomic_load_explicit(&control->phase, memory_order_relaxed) == PHASE_NODES) {
-		hosted_poll();
-		echo();
-		obey();
+	while ((now = atomic_load_explicit(&control->phase, memory_order_relaxed)) != PHASE_END) {
+		if (now != phase)
+			atomic_store(&control->entered, phase = now);
+		if (phase == PHASE_BARE) {
+			bare_serve();
+		} else {
+			hosted_poll();
+			obey();
+		}
 	}
 }
 
 /* --- process 0 --- */
 
+static void enter(enum phase phase)
+{
+	atomic_store(&control->phase, phase);
+	while (atomic_load(&control->entered) != phase)
+		;
+}
+
+static bool busy(void)
+{
+	return atomic_load(&control->asked) != atomic_load(&control->done);
+}
+
 static void ask(unsigned node, gfn_t gfn, bool write, uint64_t value, uint32_t repeat)
 {
+	control->count = false;
 	control->node = node;
 	control->gfn = gfn;
 	control->write = write;
 	control->value = value;
 	control->repeat = repeat;
 	atomic_fetch_add(&control->asked, 1);
-}
-
-static bool busy(void)
-{
-	return atomic_load(&control->asked) != atomic_load(&control->done);
 }
 
 static void others_touch(unsigned node, gfn_t gfn, bool write, uint64_t value)
@@ -193,11 +141,29 @@ static void others_touch(unsigned node, gfn_t gfn, bool write, uint64_t value)
 		failed = true;
 }
 
+static void count_messages(uint64_t *messages, uint64_t *pages)
+{
+	hosted_messages(messages, pages);
+	control->count = true;
+	atomic_fetch_add(&control->asked, 1);
+	while (busy())
+		hosted_poll();
+	*messages += control->messages;
+	*pages += control->pages;
+}
+
 /* Lets late acknowledgements of the transport pass, so that they are nobody's cost. */
 static void quiet(void)
 {
-	for (uint64_t end = hosted_now() + 300000; hosted_now() < end;)
+	for (uint64_t end = hosted_now() + PAUSE_NS; hosted_now() < end;)
 		hosted_poll();
+}
+
+/* The same pause for the baseline, in which both processes look at its port only. */
+static void bare_quiet(void)
+{
+	for (uint64_t end = hosted_now() + PAUSE_NS; hosted_now() < end;)
+		bare_serve();
 }
 
 static uint64_t timed_touch(gfn_t gfn, bool write, uint64_t value)
@@ -215,94 +181,99 @@ static uint64_t timed_touch(gfn_t gfn, bool write, uint64_t value)
 	return end - start;
 }
 
-enum before { NOTHING, WRITTEN, WRITTEN_READ };
-
-/* One kind of fault, ROUNDS times on fresh pages; `sharers` nodes besides the home read it before. */
-static struct beside fault(const char *name, enum before before, unsigned sharers, bool own_copy,
-			   bool write, uint64_t table)
+/* What the kind of fault takes without engine and transport, as long after the last use of the wire. */
+static void bare_beside(struct kind *k, unsigned block)
 {
-	static uint64_t ns[ROUNDS], wire[ROUNDS], kernel[ROUNDS];
-	uint64_t messages = 0, pages = 0, m0, m1, p0, p1;
-	struct beside b;
-
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		gfn_t gfn = next_page++ % HOSTED_PAGES;
-		uint64_t value = before == NOTHING ? 0 : 1000 + gfn;
-
-		if (before != NOTHING)
-			others_touch(1, gfn, true, value);
-		for (unsigned s = 0; s < sharers; s++)
-			others_touch(2 + s, gfn, false, value);
-		if (own_copy)
-			timed_touch(gfn, false, value);
-		quiet();
-		wire[i] = bare_round();
-		quiet();
-		kernel[i] = kernel_fault();
-		quiet();
-		hosted_messages(&m0, &p0);
-		ns[i] = timed_touch(gfn, write, value);
-		quiet();
-		hosted_messages(&m1, &p1);
-		messages = MAX(messages, m1 - m0);
-		pages = MAX(pages, p1 - p0);
-		/* Pages are used again later: give them back to the home as it will find them. */
-		if (before != NOTHING)
-			others_touch(1, gfn, true, value);
+	quiet();
+	enter(PHASE_BARE);
+	bare_quiet();
+	if (k->write) {
+		series_add(&k->bare, block, bare_fan(k->sharers));
+	} else {
+		series_add(&k->bare, block, bare_round());
+		bare_quiet();
+		series_add(&k->kernel, block, bare_fault());
 	}
-	b = (struct beside){summary(ns, ROUNDS), summary(wire, ROUNDS), summary(kernel, ROUNDS)};
-	printf("  %-44s %7.1f us median %7.1f us p99  %3llu messages (table: %llu), %llu with a "
-	       "page\n",
-	       name, b.fault.median, b.fault.p99, (unsigned long long)messages,
-	       (unsigned long long)table, (unsigned long long)pages);
-	if (messages > table)
-		failed = true;
-	return b;
+	enter(PHASE_NODES);
 }
 
-static struct figure sweep(void)
+/* In turns the fault and what is beside it come first, since each finds what the other left in the caches. */
+static void fault_round(struct kind *k, unsigned block, bool bare_first)
 {
-	static uint64_t ns[512];
-	uint64_t start, all;
-	struct figure f;
-	gfn_t first = 0;
+	static gfn_t fresh, next = FAULTS;
+	gfn_t gfn = k->before == NOTHING ? fresh++ : next++;
+	uint64_t value = k->before == NOTHING ? 0 : 1000 + gfn;
+	uint64_t m0, m1, p0, p1;
 
-	for (unsigned i = 0; i < 512; i++) {
-		others_touch(1, first + i, true, 7000 + i);
-		others_touch(2, first + i, false, 7000 + i);
+	if (next == SWEEP_FROM)
+		next = FAULTS;
+	if (k->before != NOTHING)
+		others_touch(HOSTED_HOME, gfn, true, value);
+	for (unsigned s = 0; s < k->sharers; s++)
+		others_touch(HOSTED_HOME + 1 + s, gfn, false, value);
+	if (k->own_copy)
+		timed_touch(gfn, false, value);
+	if (k->beside && bare_first)
+		bare_beside(k, block);
+	count_messages(&m0, &p0);
+	quiet();
+	series_add(&k->fault, block, timed_touch(gfn, k->write, value));
+	quiet();
+	count_messages(&m1, &p1);
+	k->messages = MAX(k->messages, m1 - m0);
+	k->pages = MAX(k->pages, p1 - p0);
+	if (k->beside && !bare_first)
+		bare_beside(k, block);
+	/* Pages are used again later: give them back to the home as it will find them. */
+	if (k->before != NOTHING)
+		others_touch(HOSTED_HOME, gfn, true, value);
+}
+
+static void sweep(unsigned block)
+{
+	for (unsigned i = 0; i < SWEEP; i++) {
+		others_touch(HOSTED_HOME, SWEEP_FROM + i, true, 7000 + i);
+		others_touch(HOSTED_HOME + 1, SWEEP_FROM + i, false, 7000 + i);
 	}
 	quiet();
-	start = hosted_now();
-	for (unsigned i = 0; i < 512; i++)
-		ns[i] = timed_touch(first + i, false, 7000 + i);
-	all = hosted_now() - start;
-	f = summary(ns, 512);
-	printf("  %-44s %7.1f us median %7.1f us p99  %.0f MB/s\n", "sequential sweep, a page",
-	       f.median, f.p99, 512.0 * PAGE_SIZE * 1000 / (double)all);
-	return f;
+	for (unsigned i = 0; i < SWEEP; i++)
+		series_add(&row_read, block, timed_touch(SWEEP_FROM + i, false, 7000 + i));
+	quiet();
+}
+
+static void in_a_row(unsigned block)
+{
+	quiet();
+	enter(PHASE_BARE);
+	for (unsigned i = 0; i < ROW; i++)
+		series_add(&row_bare, block, bare_round());
+	for (unsigned i = 0; i < ROW; i++)
+		series_add(&row_kernel, block, bare_fault());
+	enter(PHASE_NODES);
+	sweep(block);
 }
 
 static void false_sharing(void)
 {
 	uint64_t m0, p0, m1, p1, start, all;
-	gfn_t gfn = 5;
 
 	quiet();
-	hosted_messages(&m0, &p0);
-	ask(2, gfn, true, 1, 1999);
+	count_messages(&m0, &p0);
+	ask(HOSTED_HOME + 1, SHARED, true, 1, 1999);
 	start = hosted_now();
 	for (unsigned i = 0; i < 2000; i++) {
-		hosted_touch(0, gfn, true, 2);
+		hosted_touch(0, SHARED, true, 2);
 		hosted_poll();
 	}
 	while (busy())
 		hosted_poll();
 	all = hosted_now() - start;
 	quiet();
-	hosted_messages(&m1, &p1);
-	printf("  %-44s %7.2f us a write, %.1f us a page move, %.2f messages a move (table: 3)\n",
-	       "false sharing: 2 nodes, 2000 writes each", (double)all / 4000 / 1000,
-	       (double)all / (double)MAX(p1 - p0, 1ull) / 1000,
+	count_messages(&m1, &p1);
+	printf("  false sharing, 2 nodes with 2000 writes each: %.2f us a write, %.1f us a page "
+	       "move, "
+	       "%.2f messages a move (table: 3)\n",
+	       (double)all / 4000 / 1000, (double)all / (double)MAX(p1 - p0, 1ull) / 1000,
 	       (double)(m1 - m0) / (double)MAX(p1 - p0, 1ull));
 }
 
@@ -317,68 +288,128 @@ static void pin_to(unsigned cpu)
 		perror("bench: sched_setaffinity");
 }
 
-static void print_alone(const char *name, struct figure f)
+/* Block by block, of a figure and what is beside it: at most 1.25 times the wire, and the kernel. */
+static struct ratio read_ratio(const struct series *fault, const struct series *wire,
+			       const struct series *kernel)
 {
-	printf("  %-44s %7.1f us median %7.1f us p99\n", name, f.median, f.p99);
+	struct ratio r;
+
+	for (unsigned b = 0; b < BLOCKS; b++)
+		r.block[b] = series_median(fault, b) /
+			     (1.25 * series_median(wire, b) + series_median(kernel, b));
+	return r;
 }
 
-static void report(struct figure wire, struct figure kernel)
+static struct ratio ratio_of(const struct series *over, const struct series *under)
 {
-	struct beside read, w1, w4, w16;
-	struct figure swept;
+	struct ratio r;
 
-	fault("zero page: read, never written", NOTHING, 0, false, false, 2);
-	next_page = 600;
-	read = fault("read, the home has the page", WRITTEN_READ, 1, false, false, 2);
-	print_alone("  beside it: bare round trip", read.wire);
-	print_alone("  beside it: the kernel's own fault", read.kernel);
-	w1 = fault("write, 1 sharer", WRITTEN_READ, 1, false, true, 4);
-	w4 = fault("write, 4 sharers", WRITTEN_READ, 4, false, true, 10);
-	w16 = fault("write, 16 sharers", WRITTEN_READ, 16, false, true, 34);
-	fault("upgrade without data, no other sharer", WRITTEN_READ, 0, true, true, 2);
-	fault("upgrade without data, 1 sharer", WRITTEN_READ, 1, true, true, 4);
-	swept = sweep();
-	false_sharing();
-	printf("  read faults in a row / (1.25 x round trip + kernel fault): %.2f "
-	       "(aim: at most 1)\n",
-	       swept.median / (1.25 * wire.median + kernel.median));
-	printf("  one read fault / (1.25 x round trip + kernel fault), beside each other: %.2f "
-	       "(aim: at most 1)\n",
-	       read.fault.median / (1.25 * read.wire.median + read.kernel.median));
-	printf("  write with 16 sharers / with 1: %.2f (aim: at most 1.5); with 4 / with 1: %.2f\n",
-	       w16.fault.median / w1.fault.median, w4.fault.median / w1.fault.median);
+	for (unsigned b = 0; b < BLOCKS; b++)
+		r.block[b] = series_median(over, b) / series_median(under, b);
+	return r;
+}
+
+static void print_row(const char *name, const struct series *s)
+{
+	series_print(name, s);
+	printf("\n");
+}
+
+static void print_times(void)
+{
+	printf("%-54s %7s %8s   %s\n", "us", "median", "p99", "medians of blocks");
+	print_row("in a row: bare round trip, 64 bytes for 3 frames", &row_bare);
+	print_row("in a row: the kernel's own fault", &row_kernel);
+	print_row("in a row: read, the home has the page", &row_read);
+	for (unsigned i = 0; i < KINDS; i++) {
+		const struct kind *k = &kinds[i];
+
+		series_print(k->name, &k->fault);
+		printf("   %llu messages (table: %llu), %llu with a page\n",
+		       (unsigned long long)k->messages, (unsigned long long)k->table,
+		       (unsigned long long)k->pages);
+		if (k->beside)
+			print_row(k->write ? "  beside it, without engine and transport"
+					   : "  beside it, the bare round trip",
+				  &k->bare);
+		if (k->beside && !k->write)
+			print_row("  beside it, the kernel's own fault", &k->kernel);
+	}
+}
+
+static bool within_table(void)
+{
+	for (unsigned i = 0; i < KINDS; i++) {
+		if (kinds[i].messages > kinds[i].table)
+			return false;
+	}
+	return true;
+}
+
+static void print_aims(void)
+{
+	const struct kind *w1 = &kinds[WRITE_1], *w4 = &kinds[WRITE_4], *w16 = &kinds[WRITE_16];
+	const struct kind *read = &kinds[READ];
+	struct ratio r;
+
+	printf("%-62s %6s   %s\n", "ratios, of medians", "median", "blocks");
+	r = read_ratio(&row_read, &row_bare, &row_kernel);
+	ratio_print_aim("read faults in a row / (1.25 round trips + kernel's fault)", &r, 1);
+	r = read_ratio(&read->fault, &read->bare, &read->kernel);
+	ratio_print_aim("one read fault / (1.25 round trips + kernel's fault)", &r, 1);
+	r = ratio_of(&w16->fault, &w1->fault);
+	ratio_print_aim("write, 16 sharers / 1 sharer", &r, 1.5);
+	r = ratio_of(&w16->bare, &w1->bare);
+	ratio_print("  the same without engine and transport: this host's floor", &r);
+	r = ratio_of(&w4->fault, &w1->fault);
+	ratio_print("write, 4 sharers / 1 sharer", &r);
+	r = ratio_of(&w4->bare, &w1->bare);
+	ratio_print("  the same without engine and transport", &r);
+	r = ratio_of(&w1->fault, &w1->bare);
+	ratio_print("write, 1 sharer / without engine and transport", &r);
+	r = ratio_of(&w16->fault, &w16->bare);
+	ratio_print("write, 16 sharers / without engine and transport", &r);
+	printf("  %-60s %s\n", "no operation took more messages than the table says:",
+	       within_table() ? "met" : "MISSED");
+}
+
+static void measure(void)
+{
+	for (unsigned block = 0; block < BLOCKS; block++) {
+		in_a_row(block);
+		for (unsigned k = 0; k < KINDS; k++) {
+			for (unsigned i = 0; i < ROUNDS; i++)
+				fault_round(&kinds[k], block, i & 1);
+		}
+	}
 }
 
 int main(void)
 {
-	struct figure wire, kernel;
 	pid_t child;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	control = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
-	own_page = mmap(NULL, PAGE_SIZE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (control == MAP_FAILED || own_page == MAP_FAILED)
+	if (control == MAP_FAILED)
 		return 2;
 	pin_to(0);
-	hosted_prepare();
 	child = fork();
 	if (child == 0) {
 		pin_to(1);
 		serve();
 		_exit(0);
 	}
-	port_open(&echo_port, "veth0", ECHO);
-	usleep(100000);
-	wire = in_a_row(bare_round);
-	kernel = in_a_row(kernel_fault);
-	print_alone("bare round trip, 64 bytes for 3 frames", wire);
-	print_alone("the kernel's own fault", kernel);
+	bare_open("veth0");
 	hosted_start("veth0", 0, 0);
-	atomic_store(&control->phase, PHASE_NODES);
+	enter(PHASE_NODES);
 	while (!hosted_all_up())
 		hosted_poll();
-	report(wire, kernel);
+	measure();
+	print_times();
+	print_aims();
+	false_sharing();
+	failed |= !within_table();
 	atomic_store(&control->phase, PHASE_END);
 	kill(child, SIGTERM);
 	waitpid(child, NULL, 0);

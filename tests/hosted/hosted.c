@@ -16,6 +16,8 @@ struct hosted hosted;
 static struct hosted_node *volatile touching;
 static volatile gfn_t touching_gfn;
 static volatile bool touching_write;
+/* Its last instruction needed pages and has retired; the engine does not know yet. */
+static struct hosted_node *retired;
 
 static void *must(void *p, const char *what)
 {
@@ -35,7 +37,7 @@ uint64_t hosted_now(void)
 
 static struct dsm_config node_config(uint16_t self)
 {
-	static const uint16_t homes[1] = {1};
+	static const uint16_t homes[1] = {HOSTED_HOME};
 
 	return (struct dsm_config){
 		.nodes = HOSTED_NODES,
@@ -54,43 +56,56 @@ static struct dsm_config node_config(uint16_t self)
 	};
 }
 
-void hosted_prepare(void)
+/*
+ * Each page is a mapping of its own, since in the file it does not lie behind the one before: so a change of
+ * its protection neither cuts nor joins mappings, which takes the kernel longer than the change.
+ */
+static size_t file_offset(gfn_t gfn)
 {
-	for (uint16_t i = 0; i < HOSTED_NODES; i++) {
-		struct hosted_node *n = &hosted.node[i];
-		struct dsm_config cfg = node_config(i);
-		struct why why;
-		size_t size = dsm_size(&cfg, &why);
-		int fd = memfd_create("guest", 0);
+	return (HOSTED_PAGES - 1 - gfn) * PAGE_SIZE;
+}
 
-		if (!size || fd < 0 || ftruncate(fd, HOSTED_PAGES * PAGE_SIZE) < 0) {
-			fprintf(stderr, "bench: no memory for node %u\n", i);
-			exit(2);
-		}
-		n->number = i;
-		n->dsm = dsm_init(must(mmap(NULL, size, PROT_READ | PROT_WRITE,
-					    MAP_SHARED | MAP_ANONYMOUS, -1, 0),
-				       "mmap"),
-				  &cfg);
-		n->guest = must(mmap(NULL, HOSTED_PAGES * PAGE_SIZE, PROT_NONE, MAP_SHARED, fd, 0),
-				"mmap");
-		n->alias = must(mmap(NULL, HOSTED_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_POPULATE, fd, 0),
-				"mmap");
-		n->frame_gfn =
-			must(calloc(dsm_home_frames(n->dsm) + cfg.cache_frames, sizeof(gfn_t)),
-			     "calloc");
-		n->out.room = dsm_actions_max(&cfg);
-		n->out.list = must(calloc(n->out.room, sizeof(struct dsm_action)), "calloc");
-		n->waiting_end = &n->waiting;
-		for (gfn_t g = 0; i == 1 && g < HOSTED_PAGES; g++)
-			n->frame_gfn[g] = g;
+static uint8_t *map_guest(int fd)
+{
+	uint8_t *base = must(
+		mmap(NULL, HOSTED_PAGES * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		"mmap");
+
+	for (gfn_t g = 0; g < HOSTED_PAGES; g++)
+		must(mmap(base + g * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_FIXED, fd, (off_t)file_offset(g)),
+		     "mmap");
+	return base;
+}
+
+static void node_memory(struct hosted_node *n, const struct dsm_config *cfg)
+{
+	struct why why;
+	size_t size = dsm_size(cfg, &why);
+	int fd = memfd_create("guest", 0);
+
+	if (!size || fd < 0 || ftruncate(fd, HOSTED_PAGES * PAGE_SIZE) < 0) {
+		fprintf(stderr, "bench: no memory for node %u\n", n->number);
+		exit(2);
 	}
+	n->dsm = dsm_init(must(aligned_alloc(64, (size + 63) & ~63ul), "aligned_alloc"), cfg);
+	n->guest = map_guest(fd);
+	n->alias = must(mmap(NULL, HOSTED_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_POPULATE, fd, 0),
+			"mmap");
+	close(fd);
+	n->frame_gfn =
+		must(calloc(dsm_home_frames(n->dsm) + cfg->cache_frames, sizeof(gfn_t)), "calloc");
+	n->out.room = dsm_actions_max(cfg);
+	n->out.list = must(calloc(n->out.room, sizeof(struct dsm_action)), "calloc");
+	n->waiting_end = &n->waiting;
+	for (gfn_t g = 0; n->number == HOSTED_HOME && g < HOSTED_PAGES; g++)
+		n->frame_gfn[g] = g;
 }
 
 static uint8_t *page_at(const struct hosted_node *n, gfn_t gfn)
 {
-	return n->alias + gfn * PAGE_SIZE;
+	return n->alias + file_offset(gfn);
 }
 
 static void protect(const struct hosted_node *n, gfn_t gfn, enum dsm_perm perm)
@@ -108,11 +123,16 @@ static void populate(const struct hosted_node *n)
 {
 	size_t size = HOSTED_PAGES * PAGE_SIZE;
 
-	if (mprotect(n->guest, size, PROT_READ | PROT_WRITE) < 0 ||
-	    madvise(n->guest, size, MADV_POPULATE_WRITE) < 0 ||
+	if (madvise(n->guest, size, MADV_POPULATE_WRITE) < 0 ||
 	    madvise(n->alias, size, MADV_POPULATE_WRITE) < 0 ||
 	    mprotect(n->guest, size, PROT_NONE) < 0)
 		perror("bench: populating guest memory");
+}
+
+/* The node may have frames to send, and its deadline may be another. */
+static void mark(const struct hosted_node *n)
+{
+	hosted.dirty |= BIT(n->number);
 }
 
 /* Straight to the transport when nothing waits in front. */
@@ -126,9 +146,8 @@ static void send_message(struct hosted_node *n, const struct dsm_action *a)
 
 	dsm_msg_encode(&a->msg, head);
 	parts[1].data = page_at(n, a->msg.gfn);
-	n->dirty = true;
 	if (!n->waiting)
-		err = xport_send(&n->x, hosted_now(), a->node, channel, parts, count);
+		err = xport_send(&n->x, hosted.now, a->node, channel, parts, count);
 	if (err == ERR_BUSY) {
 		struct hosted_wait *w = must(calloc(1, sizeof(*w)), "calloc");
 
@@ -194,7 +213,8 @@ static void step(struct hosted_node *n, struct dsm_event in, const uint8_t *page
 	unsigned kicks = 0;
 	gfn_t gfn = in.kind == DSM_EV_MESSAGE ? in.msg.gfn : in.gfn;
 
-	in.now_ns = hosted_now();
+	in.now_ns = hosted.now;
+	mark(n);
 	dsm_step(n->dsm, &in, &n->out);
 	for (uint32_t i = 0; i < n->out.count; i++) {
 		carry_out(n, &n->out.list[i], gfn, page);
@@ -224,12 +244,11 @@ static void receive(struct hosted_node *n, const struct xport_event *ev)
 static void take_frame(struct hosted_node *n, const uint8_t *frame, size_t len)
 {
 	struct xport_event ev;
-	uint64_t now = hosted_now();
 
-	xport_rx(&n->x, now, frame, len);
-	while (xport_poll(&n->x, now, &ev))
+	mark(n);
+	xport_rx(&n->x, hosted.now, frame, len);
+	while (xport_poll(&n->x, hosted.now, &ev))
 		receive(n, &ev);
-	n->dirty = true;
 }
 
 static void send_waiting(struct hosted_node *n)
@@ -238,7 +257,7 @@ static void send_waiting(struct hosted_node *n)
 		struct hosted_wait *w = n->waiting;
 		struct xport_part part = {w->bytes, w->len};
 
-		if (xport_send(&n->x, hosted_now(), w->to, (enum wire_channel)w->channel, &part, 1))
+		if (xport_send(&n->x, hosted.now, w->to, (enum wire_channel)w->channel, &part, 1))
 			return;
 		n->waiting = w->next;
 		if (!n->waiting)
@@ -247,46 +266,69 @@ static void send_waiting(struct hosted_node *n)
 	}
 }
 
+/* A node of this process takes its frame where it was built: what it does about it waits until it sends itself. */
 static void send_frames(struct hosted_node *n)
 {
-	uint64_t now = hosted_now();
-
-	n->dirty = false;
 	send_waiting(n);
 	for (;;) {
 		uint8_t *buf = port_room(&hosted.port);
-		size_t len = xport_tx(&n->x, now, buf);
+		size_t len = xport_tx(&n->x, hosted.now, buf);
 		struct hosted_node *to;
 
 		if (!len)
 			return;
 		to = &hosted.node[buf[5] % HOSTED_NODES];
-		if (to->here) {
-			uint8_t copy[WIRE_ETH + MTU];
-
-			memcpy(copy, buf, len);
-			take_frame(to, copy, len);
-		} else {
+		if (to->here)
+			take_frame(to, buf, len);
+		else
 			port_queue(&hosted.port, len);
-		}
 	}
 }
 
-static uint64_t timers_at;
+/* All frames of all nodes leave with one system call, and only then are the nodes' deadlines looked at. */
+static void send_all(void)
+{
+	uint64_t sent = 0;
 
-/* Deadlines of all nodes; a look each 20 us is enough for those of the engine and the transport. */
+	while (hosted.dirty) {
+		unsigned i = bit_lowest(hosted.dirty);
+
+		hosted.dirty &= ~BIT(i);
+		sent |= BIT(i);
+		send_frames(&hosted.node[i]);
+	}
+	port_flush(&hosted.port);
+	for (; sent; sent &= sent - 1) {
+		const struct hosted_node *n = &hosted.node[bit_lowest(sent)];
+
+		hosted.due[n->number] = MIN(dsm_deadline(n->dsm), xport_deadline(&n->x));
+	}
+	hosted.next_due = UINT64_MAX;
+	for (unsigned i = hosted.first; i <= hosted.last; i++)
+		hosted.next_due = MIN(hosted.next_due, hosted.due[i]);
+}
+
 static void timers(void)
 {
-	uint64_t now = hosted_now();
-
-	timers_at = now + 20000;
 	for (unsigned i = hosted.first; i <= hosted.last; i++) {
 		struct hosted_node *n = &hosted.node[i];
 
-		if (dsm_deadline(n->dsm) <= now)
+		if (hosted.due[i] > hosted.now)
+			continue;
+		mark(n);
+		if (dsm_deadline(n->dsm) <= hosted.now)
 			step(n, (struct dsm_event){.kind = DSM_EV_TICK}, NULL);
-		n->dirty |= xport_deadline(&n->x) <= now;
 	}
+}
+
+/* The engine hears that an instruction has retired when the guest stops the next time, or somebody has a moment. */
+static void retire(void)
+{
+	struct hosted_node *n = retired;
+
+	retired = NULL;
+	if (n)
+		step(n, (struct dsm_event){.kind = DSM_EV_RELEASE}, NULL);
 }
 
 void hosted_poll(void)
@@ -294,20 +336,31 @@ void hosted_poll(void)
 	const uint8_t *frame;
 	size_t len;
 
+	hosted.now = hosted_now();
+	retire();
 	while ((frame = port_peek(&hosted.port, &len))) {
 		struct hosted_node *n = &hosted.node[frame[5] % HOSTED_NODES];
 
 		if (n->here)
 			take_frame(n, frame, len);
 		port_done(&hosted.port);
+		/* The guest first; nobody waits for what else there is to send now. */
+		if (touching && touching->resumed)
+			return;
 	}
-	if (hosted_now() >= timers_at)
+	if (hosted.now >= hosted.next_due)
 		timers();
-	for (unsigned i = hosted.first; i <= hosted.last; i++) {
-		if (hosted.node[i].dirty)
-			send_frames(&hosted.node[i]);
-	}
-	port_flush(&hosted.port);
+	if (hosted.dirty)
+		send_all();
+}
+
+/* While the answer is on its way: the caches can fetch the lines it will be written to. */
+static void expect_page(const struct hosted_node *n, gfn_t gfn)
+{
+	const uint8_t *page = page_at(n, gfn);
+
+	for (unsigned i = 0; i < PAGE_SIZE; i += 64)
+		__builtin_prefetch(page + i, 1);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
@@ -324,12 +377,17 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	}
 	n->resumed = false;
 	n->faulted = true;
+	hosted.now = hosted_now();
 	step(n,
 	     (struct dsm_event){.kind = DSM_EV_FAULT,
 				.gfn = touching_gfn,
 				.access = touching_write ? DSM_WRITE : DSM_READ,
 				.cookie = 1},
 	     NULL);
+	if (!n->resumed) {
+		send_all();
+		expect_page(n, touching_gfn);
+	}
 	while (!n->resumed)
 		hosted_poll();
 }
@@ -340,6 +398,7 @@ uint64_t hosted_touch(unsigned node, gfn_t gfn, bool write, uint64_t value)
 	volatile uint64_t *word = (volatile uint64_t *)(void *)(n->guest + gfn * PAGE_SIZE);
 	uint64_t seen;
 
+	retire();
 	touching = n;
 	touching_gfn = gfn;
 	touching_write = write;
@@ -348,7 +407,7 @@ uint64_t hosted_touch(unsigned node, gfn_t gfn, bool write, uint64_t value)
 	seen = write ? value : *word;
 	touching = NULL;
 	if (n->faulted)
-		step(n, (struct dsm_event){.kind = DSM_EV_RELEASE}, NULL);
+		retired = n;
 	n->faulted = false;
 	return seen;
 }
@@ -360,6 +419,7 @@ void hosted_start(const char *interface, unsigned first, unsigned last)
 	sigaction(SIGSEGV, &act, NULL);
 	hosted.first = first;
 	hosted.last = last;
+	hosted.now = hosted_now();
 	port_open(&hosted.port, interface, 0x88b5);
 	for (unsigned i = first; i <= last; i++) {
 		struct hosted_node *n = &hosted.node[i];
@@ -367,9 +427,12 @@ void hosted_start(const char *interface, unsigned first, unsigned last)
 					 .node = (uint16_t)i,
 					 .mtu = MTU,
 					 .cluster = 7,
-					 .seed = hosted_now() + i};
+					 .seed = hosted.now + i};
+		struct dsm_config cfg = node_config((uint16_t)i);
 
+		n->number = (uint16_t)i;
 		n->here = true;
+		node_memory(n, &cfg);
 		populate(n);
 		n->peers = must(calloc(HOSTED_NODES, sizeof(*n->peers)), "calloc");
 		n->pool = must(calloc(POOL, sizeof(*n->pool)), "calloc");
@@ -380,9 +443,9 @@ void hosted_start(const char *interface, unsigned first, unsigned last)
 			uint8_t mac[WIRE_MAC] = {2, 0, 0, 0, 0, (uint8_t)p};
 
 			if (p != i)
-				xport_open(&hosted.node[i].x, hosted_now(), p, mac);
+				xport_open(&hosted.node[i].x, hosted.now, p, mac);
 		}
-		hosted.node[i].dirty = true;
+		mark(&hosted.node[i]);
 	}
 }
 
@@ -398,7 +461,7 @@ bool hosted_all_up(void)
 void hosted_messages(uint64_t *messages, uint64_t *pages)
 {
 	*messages = *pages = 0;
-	for (unsigned i = 0; i < HOSTED_NODES; i++) {
+	for (unsigned i = hosted.first; i <= hosted.last; i++) {
 		const struct dsm_stats *s = dsm_stats(hosted.node[i].dsm);
 
 		for (unsigned t = 0; t < DSM_MSG_TYPES; t++)

@@ -12,6 +12,7 @@
 #include "tests/hosted/port.h"
 
 #define HOSTED_NODES 18
+#define HOSTED_HOME  1 /* of all pages */
 #define HOSTED_PAGES 2048u
 
 struct hosted_wait {
@@ -33,7 +34,7 @@ struct hosted_node {
 	struct xport_peer *peers;
 	struct xport_buf *pool;
 	unsigned up;
-	bool resumed, faulted, dirty;
+	bool resumed, faulted;
 	struct hosted_wait *waiting, **waiting_end;
 	struct dsm_actions out;
 };
@@ -42,14 +43,14 @@ struct hosted {
 	struct hosted_node node[HOSTED_NODES];
 	struct port port;
 	unsigned first, last; /* this process's nodes */
+	uint64_t now;         /* read once for all that is done about a frame or a fault */
+	uint64_t dirty;       /* bit n: node n has had an event and may have frames to send */
+	uint64_t due[HOSTED_NODES], next_due; /* deadlines, and the first of them */
 };
 
 extern struct hosted hosted;
 
 uint64_t hosted_now(void);
-
-/* Before the fork: memory all processes share. */
-void hosted_prepare(void);
 
 /* In each process: its end of the wire, its nodes first..last. */
 void hosted_start(const char *interface, unsigned first, unsigned last);
@@ -60,7 +61,7 @@ void hosted_poll(void);
 /* The guest of `node` touches a page; returns the 64-bit word there after a write of `value`. */
 uint64_t hosted_touch(unsigned node, gfn_t gfn, bool write, uint64_t value);
 
-/* Engine messages all nodes have sent so far, and how many carried a page. */
+/* Engine messages the nodes of this process have sent so far, and how many carried a page. */
 void hosted_messages(uint64_t *messages, uint64_t *pages);
 
 /* True when every node of this process has a session with every other node. */
