@@ -4,6 +4,8 @@
 /* Without this GCC may see strlen in the loop of strlen and call itself. */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 
+#undef memcmp
+
 int memcmp(const void *a, const void *b, size_t n)
 {
 	const uint8_t *x = a, *y = b;

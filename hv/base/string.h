@@ -13,6 +13,14 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
+/* A freestanding compiler takes these for any functions; asked by name it makes the short ones on the spot. */
+#if !__STDC_HOSTED__
+#define memcpy(dst, src, n)  __builtin_memcpy(dst, src, n)
+#define memmove(dst, src, n) __builtin_memmove(dst, src, n)
+#define memset(dst, c, n)    __builtin_memset(dst, c, n)
+#define memcmp(a, b, n)      __builtin_memcmp(a, b, n)
+#endif
+
 /* Copies at most size - 1 characters and always terminates; false when `src` was cut. size > 0. */
 static inline bool str_copy(char *dst, const char *src, size_t size)
 {

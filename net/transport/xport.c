@@ -69,6 +69,14 @@ static uint32_t bytes_queued(const struct xport_channel *ch)
 	return ch->bytes_end - ch->msgs[ch->msg_done % XPORT_MSGS].pos;
 }
 
+bool xport_room(const struct xport *x, unsigned node, enum wire_channel channel, size_t len)
+{
+	const struct xport_channel *ch = &x->peers[node].ch[channel];
+
+	return ch->msg_end - ch->msg_done < XPORT_MSGS &&
+	       bytes_queued(ch) + len <= XPORT_SEND_BYTES;
+}
+
 static void bytes_put(struct xport_channel *ch, const uint8_t *data, size_t len)
 {
 	uint32_t start = ch->bytes_end % XPORT_SEND_BYTES;
@@ -93,7 +101,7 @@ int xport_send(struct xport *x, uint64_t now, unsigned node, enum wire_channel c
 		len += parts[i].len;
 	if (len == 0 || len > WIRE_MSG_MAX)
 		return ERR_RANGE;
-	if (ch->msg_end - ch->msg_done == XPORT_MSGS || bytes_queued(ch) + len > XPORT_SEND_BYTES)
+	if (!xport_room(x, node, channel, len))
 		return ERR_BUSY;
 	/* An empty ring begins at its start, which the caches know. */
 	if (ch->msg_done == ch->msg_end)

@@ -180,6 +180,9 @@ void xport_close(struct xport *x, unsigned node);
 int xport_send(struct xport *x, uint64_t now, unsigned node, enum wire_channel channel,
 	       const struct xport_part *parts, unsigned count) MUST_CHECK;
 
+/* True when xport_send would not find the queue full for a message of `len` bytes. */
+bool xport_room(const struct xport *x, unsigned node, enum wire_channel channel, size_t len);
+
 /* Takes one received frame, which must stay until xport_poll has returned false. */
 void xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len);
 

@@ -144,14 +144,15 @@ static uint8_t *put_seg(const struct xport_channel *ch, const struct xport_seg *
 {
 	uint32_t start = seg->pos % XPORT_SEND_BYTES;
 	uint32_t part = MIN((uint32_t)seg->len, XPORT_SEND_BYTES - start);
-	const struct wire_data data = {.seq = seq,
-				       .msg_len = seg->msg_len,
-				       .offset = seg->offset,
-				       .len = seg->len,
-				       .channel = (uint8_t)c};
+	struct wire_data *data = (struct wire_data *)at;
 
-	memcpy(at, &data, sizeof(data));
-	at += sizeof(data);
+	data->seq = seq;
+	data->msg_len = seg->msg_len;
+	data->offset = seg->offset;
+	data->len = seg->len;
+	data->channel = (uint8_t)c;
+	data->zero = 0;
+	at += sizeof(*data);
 	memcpy(at, ch->bytes + start, part);
 	memcpy(at + part, ch->bytes, seg->len - part);
 	return at + seg->len;

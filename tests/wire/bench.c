@@ -2,10 +2,12 @@
  * What the transport costs over bare frames on the same path: round trips of a 64-byte request with a
  * 4 KiB reply, and streamed pages. Two processes, each polling its interface without sleeping.
  *
- *     bench INTERFACE client|server bare|wire ping|stream COUNT
+ *     bench INTERFACE client|server ping|stream PAIRS COUNT
  *
- * Bare means the very same frame sizes through the same socket calls, without any content. The client
- * of `ping` prints "p50 p99" in ns, the server of `stream` pages per second.
+ * Bare means the very same frame sizes through the same socket calls, without any content. Blocks of
+ * COUNT of the one and of the other come in turns, a few ms each, so that whatever the machine does
+ * besides befalls both. The client of `ping` prints a line for each pair of blocks, "p50 p99" in ns of
+ * bare and of the transport, the server of `stream` pages per second of each.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +16,15 @@
 #include "net/transport/xport.h"
 #include "tests/wire/packet.h"
 
-#define POOL        64
-#define REQUEST     64
-#define PAGE_FRAMES 3
-#define REQUEST_LEN (WIRE_ETH + WIRE_DATA_HEAD + REQUEST)
-#define FRAME_LEN   (WIRE_ETH + WIRE_MTU)
-#define LAST_LEN    (WIRE_ETH + WIRE_DATA_HEAD + PAGE_SIZE - 2 * (WIRE_MTU - WIRE_DATA_HEAD))
-#define CREDIT      16 /* pages a bare stream has on the way: about the transport's window */
-#define GIVE_UP     (30 * NS_PER_S)
+#define POOL         64
+#define REQUEST      64
+#define PAGE_FRAMES  3
+#define REQUEST_LEN  (WIRE_ETH + WIRE_DATA_HEAD + REQUEST)
+#define FRAME_LEN    (WIRE_ETH + WIRE_MTU)
+#define LAST_LEN     (WIRE_ETH + WIRE_DATA_HEAD + PAGE_SIZE - 2 * (WIRE_MTU - WIRE_DATA_HEAD))
+#define CREDIT       16 /* pages a bare stream has on the way: about the transport's window */
+#define CREDIT_PAGES 4  /* it gets back at a time */
+#define GIVE_UP      (30 * NS_PER_S)
 
 static struct packet packet;
 static uint8_t frame[WIRE_ETH + WIRE_MTU_MAX];
@@ -29,6 +32,11 @@ static uint8_t page[PAGE_SIZE];
 static uint64_t *samples;
 static unsigned count;
 static bool client;
+
+/* What a block found: p50 and p99 in ns, or pages per second. */
+struct result {
+	uint64_t first, second;
+};
 
 static void patience(uint64_t since)
 {
@@ -45,108 +53,15 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void latency_print(void)
+static struct result latency(void)
 {
 	qsort(samples, count, sizeof(*samples), by_size);
-	printf("%llu %llu\n", (unsigned long long)samples[count / 2],
-	       (unsigned long long)samples[count - 1 - count / 100]);
+	return (struct result){samples[count / 2], samples[count - 1 - count / 100]};
 }
 
-static void rate_print(uint64_t started)
+static struct result rate(uint64_t started)
 {
-	printf("%llu\n",
-	       (unsigned long long)(count * NS_PER_S / MAX(packet_now() - started, 1ull)));
-}
-
-/* --- Bare --- */
-
-static const uint8_t macs[2][WIRE_MAC] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
-
-static void bare_send(size_t len)
-{
-	while (!packet_send(&packet, frame, len))
-		;
-}
-
-/* Waits for one frame; false when none came for a while (it was lost: bare frames are not repeated). */
-static size_t bare_recv(uint64_t since, uint64_t wait)
-{
-	static uint8_t buf[WIRE_ETH + WIRE_MTU_MAX];
-	size_t len;
-
-	for (unsigned i = 1; (len = packet_recv(&packet, buf, sizeof(buf))) == 0; i++) {
-		if (i % 1024 == 0 && packet_now() - since > wait)
-			return 0;
-	}
-	return len;
-}
-
-static void bare_page(void)
-{
-	memcpy(frame + WIRE_ETH + WIRE_DATA_HEAD, page, FRAME_LEN - WIRE_ETH - WIRE_DATA_HEAD);
-	bare_send(FRAME_LEN);
-	bare_send(FRAME_LEN);
-	bare_send(LAST_LEN);
-}
-
-static void bare_ping(void)
-{
-	for (unsigned i = 0; i < count;) {
-		uint64_t t = packet_now();
-		unsigned got = 0;
-
-		bare_send(REQUEST_LEN);
-		while (got < PAGE_FRAMES && bare_recv(t, 100 * NS_PER_MS))
-			got++;
-		if (got == PAGE_FRAMES)
-			samples[i++] = packet_now() - t;
-	}
-	bare_send(WIRE_MIN); /* ends the server */
-	latency_print();
-}
-
-static void bare_pong(void)
-{
-	for (;;) {
-		size_t len = bare_recv(packet_now(), GIVE_UP);
-
-		if (len <= WIRE_MIN)
-			return;
-		bare_page();
-	}
-}
-
-static void bare_stream(void)
-{
-	unsigned credit = CREDIT;
-
-	for (unsigned i = 0; i < count; i++) {
-		while (credit == 0) {
-			if (bare_recv(packet_now(), GIVE_UP) == 0)
-				return;
-			credit += 4;
-		}
-		bare_page();
-		credit--;
-	}
-}
-
-static void bare_sink(void)
-{
-	uint64_t started = 0;
-
-	for (unsigned i = 0; i < count * PAGE_FRAMES; i++) {
-		if (bare_recv(packet_now(), GIVE_UP) == 0) {
-			fprintf(stderr, "bench: a bare frame was lost\n");
-			exit(1);
-		}
-		if (i == 0)
-			started = packet_now();
-		if (i % (4 * PAGE_FRAMES) == 4 * PAGE_FRAMES - 1)
-			bare_send(WIRE_ETH + sizeof(struct wire_head) +
-				  sizeof(struct wire_session));
-	}
-	rate_print(started);
+	return (struct result){count * NS_PER_S / MAX(packet_now() - started, 1ull), 0};
 }
 
 /* --- Over the transport --- */
@@ -154,6 +69,8 @@ static void bare_sink(void)
 static struct xport x;
 static struct xport_peer peers[2];
 static struct xport_buf pool[POOL];
+
+static const uint8_t macs[2][WIRE_MAC] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
 
 static void wire_tx(uint64_t now)
 {
@@ -165,13 +82,13 @@ static void wire_tx(uint64_t now)
 }
 
 /* Takes one frame, answers the messages it completed with a page if so told; returns how many they were. */
-static unsigned wire_take(uint64_t now, size_t len, bool answer)
+static unsigned wire_take(uint64_t now, const void *in, size_t len, bool answer)
 {
 	struct xport_part part = {page, PAGE_SIZE};
 	struct xport_event e;
 	unsigned messages = 0;
 
-	xport_rx(&x, now, frame, len);
+	xport_rx(&x, now, in, len);
 	while (xport_poll(&x, now, &e)) {
 		if (e.kind != XPORT_MSG)
 			continue;
@@ -182,14 +99,27 @@ static unsigned wire_take(uint64_t now, size_t len, bool answer)
 	return messages;
 }
 
+static uint8_t in[WIRE_ETH + WIRE_MTU_MAX];
+static unsigned early; /* bare frames from a peer that has settled already */
+
+/* Bare frames begin their heads with 0. */
+static bool is_bare(const uint8_t *f)
+{
+	return f[WIRE_ETH] == 0;
+}
+
 /* Handles at most one frame; returns how many messages it completed. */
 static unsigned wire_step(bool answer)
 {
 	static unsigned idle = 1;
 	static uint64_t now;
 	unsigned messages = 0;
-	size_t len = packet_recv(&packet, frame, sizeof(frame));
+	size_t len = packet_recv(&packet, in, sizeof(in));
 
+	if (len > 0 && is_bare(in)) {
+		early++;
+		return 0;
+	}
 	/* Timers are tens of microseconds away: they are looked at now and then. */
 	if (len == 0 && ++idle % 32 != 0)
 		return 0;
@@ -198,7 +128,7 @@ static unsigned wire_step(bool answer)
 		now = packet_now();
 	idle = len == 0;
 	if (len > 0)
-		messages = wire_take(now, len, answer);
+		messages = wire_take(now, in, len, answer);
 	/* Whoever waits for the message goes first; what is due rides on its next frame or the next step. */
 	if (xport_deadline(&x) <= now && (answer || messages == 0))
 		wire_tx(now);
@@ -220,7 +150,7 @@ static void wire_open(void)
 	}
 }
 
-static void wire_ping(void)
+static struct result wire_ping(void)
 {
 	uint8_t request[REQUEST] = {0};
 	struct xport_part part = {request, REQUEST};
@@ -235,16 +165,17 @@ static void wire_ping(void)
 			;
 		samples[i] = packet_now() - t;
 	}
-	latency_print();
+	return latency();
 }
 
-static void wire_pong(void)
+static struct result wire_pong(void)
 {
 	for (unsigned i = 0; i < count;)
 		i += wire_step(true);
+	return (struct result){0, 0};
 }
 
-static void wire_stream(void)
+static struct result wire_stream(void)
 {
 	struct xport_part part = {page, PAGE_SIZE};
 
@@ -253,16 +184,17 @@ static void wire_stream(void)
 		size_t len;
 
 		/* First what has come: else a timer could call lost what is acknowledged already. */
-		while ((len = packet_recv(&packet, frame, sizeof(frame))) > 0)
-			wire_take(packet_now(), len, false);
+		while ((len = packet_recv(&packet, in, sizeof(in))) > 0)
+			wire_take(packet_now(), in, len, false);
 		now = packet_now();
 		while (i < count && xport_send(&x, now, 1, WIRE_BULK, &part, 1) == 0)
 			i++;
 		wire_tx(now);
 	}
+	return (struct result){0, 0};
 }
 
-static void wire_sink(void)
+static struct result wire_sink(void)
 {
 	uint64_t started = packet_now();
 
@@ -273,51 +205,159 @@ static void wire_sink(void)
 			started = packet_now();
 		i += n;
 	}
-	rate_print(started);
+	return rate(started);
 }
 
-/* Lets the peer's last frames be acknowledged. */
-static void wire_close(void)
+/* Until everything is acknowledged on both sides, so that a bare block has the wire to itself. */
+static void wire_settle(void)
 {
 	uint64_t t = packet_now();
 
-	while (packet_now() - t < 200 * NS_PER_MS || !xport_idle(&x, client ? 1 : 0)) {
+	while (!xport_idle(&x, client ? 1 : 0) || xport_deadline(&x) != XPORT_NEVER) {
 		wire_step(false);
-		if (packet_now() - t > 2 * NS_PER_S)
-			return;
+		patience(t);
+	}
+}
+
+/* --- Bare --- */
+
+static void bare_send(size_t len)
+{
+	while (!packet_send(&packet, frame, len))
+		;
+}
+
+/* Waits for one frame; the transport may have a late word. */
+static void bare_recv(void)
+{
+	uint64_t since = 0;
+	size_t len;
+
+	if (early > 0) {
+		early--;
+		return;
+	}
+	for (unsigned i = 1; (len = packet_recv(&packet, in, sizeof(in))) == 0 || !is_bare(in);
+	     i++) {
+		if (len > 0)
+			wire_take(packet_now(), in, len, false);
+		if (i % 4096 != 0)
+			continue;
+		since = since ? since : packet_now();
+		patience(since);
+	}
+}
+
+static void bare_page(void)
+{
+	memcpy(frame + WIRE_ETH + WIRE_DATA_HEAD, page, FRAME_LEN - WIRE_ETH - WIRE_DATA_HEAD);
+	bare_send(FRAME_LEN);
+	bare_send(FRAME_LEN);
+	bare_send(LAST_LEN);
+}
+
+static struct result bare_ping(void)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t t = packet_now();
+
+		bare_send(REQUEST_LEN);
+		for (unsigned got = 0; got < PAGE_FRAMES; got++)
+			bare_recv();
+		samples[i] = packet_now() - t;
+	}
+	return latency();
+}
+
+static struct result bare_pong(void)
+{
+	for (unsigned i = 0; i < count; i++) {
+		bare_recv();
+		bare_page();
+	}
+	return (struct result){0, 0};
+}
+
+static struct result bare_stream(void)
+{
+	unsigned credit = CREDIT;
+
+	for (unsigned i = 0; i < count; i++) {
+		for (; credit == 0; credit += CREDIT_PAGES)
+			bare_recv();
+		bare_page();
+		credit--;
+	}
+	for (; credit < CREDIT; credit += CREDIT_PAGES)
+		bare_recv();
+	return (struct result){0, 0};
+}
+
+static struct result bare_sink(void)
+{
+	uint64_t started = 0;
+
+	for (unsigned i = 0; i < count * PAGE_FRAMES; i++) {
+		bare_recv();
+		if (i == 0)
+			started = packet_now();
+		if (i % (CREDIT_PAGES * PAGE_FRAMES) == CREDIT_PAGES * PAGE_FRAMES - 1)
+			bare_send(WIRE_ETH + sizeof(struct wire_head) +
+				  sizeof(struct wire_session));
+	}
+	return rate(started);
+}
+
+/* --- Both in turns --- */
+
+static struct result block(bool wire, bool stream)
+{
+	if (!wire)
+		wire_settle();
+	if (wire && client)
+		return stream ? wire_stream() : wire_ping();
+	if (wire)
+		return stream ? wire_sink() : wire_pong();
+	if (client)
+		return stream ? bare_stream() : bare_ping();
+	return stream ? bare_sink() : bare_pong();
+}
+
+static void pairs(unsigned many, bool stream)
+{
+	struct result r[2];
+
+	for (unsigned i = 0; i < many; i++) {
+		/* Each comes first in every other pair. */
+		r[i % 2] = block(i % 2, stream);
+		r[!(i % 2)] = block(!(i % 2), stream);
+		if (stream && !client)
+			printf("%llu %llu\n", (unsigned long long)r[0].first,
+			       (unsigned long long)r[1].first);
+		else if (!stream && client)
+			printf("%llu %llu %llu %llu\n", (unsigned long long)r[0].first,
+			       (unsigned long long)r[0].second, (unsigned long long)r[1].first,
+			       (unsigned long long)r[1].second);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	bool wire, stream;
-
 	if (argc != 6) {
-		fprintf(stderr,
-			"usage: bench INTERFACE client|server bare|wire ping|stream COUNT\n");
+		fprintf(stderr, "usage: bench INTERFACE client|server ping|stream PAIRS COUNT\n");
 		return 2;
 	}
 	packet_open(&packet, argv[1], WIRE_ETHERTYPE);
 	client = strcmp(argv[2], "client") == 0;
-	wire = strcmp(argv[3], "wire") == 0;
-	stream = strcmp(argv[4], "stream") == 0;
-	count = (unsigned)strtoul(argv[5], NULL, 0);
+	/* A bare stream's last credit must come back. */
+	count = (unsigned)align_up(strtoul(argv[5], NULL, 0), CREDIT_PAGES);
 	samples = calloc(count + 1, sizeof(*samples));
 	memcpy(frame, macs[client], WIRE_MAC);
 	memcpy(frame + WIRE_MAC, macs[!client], WIRE_MAC);
 	frame[12] = WIRE_ETHERTYPE >> 8;
 	frame[13] = WIRE_ETHERTYPE & 0xff;
-	if (wire) {
-		wire_open();
-		if (client)
-			(stream ? wire_stream : wire_ping)();
-		else
-			(stream ? wire_sink : wire_pong)();
-		wire_close();
-	} else if (client) {
-		(stream ? bare_stream : bare_ping)();
-	} else {
-		(stream ? bare_sink : bare_pong)();
-	}
+	wire_open();
+	pairs((unsigned)strtoul(argv[4], NULL, 0), strcmp(argv[3], "stream") == 0);
+	wire_settle();
 	return 0;
 }
