@@ -154,6 +154,19 @@ static int create_npt(struct why *why)
 	return err ? why_set(why, err, "no RAM for the guest's APIC page (%s)", err_name(err)) : 0;
 }
 
+/* What the vCPUs show of what all nodes' CPUs have. */
+static void choose_features(bool shared)
+{
+	uint32_t common[CPU_WORDS];
+
+	if (shared) {
+		memcpy(common, wire_cluster()->features, sizeof(common));
+		if (vm.features.walk_writes)
+			vtlb_features(common);
+	}
+	cpu_policy_init(shared ? common : NULL);
+}
+
 int machine_create(const struct machine_config *c, unsigned cpu_count, struct why *why)
 {
 	uint64_t offers[VM_MAX_NODES];
@@ -179,7 +192,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		err = share_init(&vm, offers, why);
 	if (err)
 		return err;
-	cpu_policy_init(shared ? wire_cluster()->features : NULL);
+	choose_features(shared);
 	number_vcpus();
 	memory_attach(&vm);
 	if (disk)

@@ -46,6 +46,13 @@ struct vtlb {
 	struct copy copies[COPIES];
 };
 
+/* SDM vol. 2A, CPUID, leaves 1 and 7 */
+void vtlb_features(uint32_t words[CPU_WORDS])
+{
+	words[CPU_1_ECX] &= ~(uint32_t)BIT(17); /* PCID */
+	words[CPU_7_EBX] &= ~(uint32_t)BIT(10); /* INVPCID */
+}
+
 int vtlb_create(struct vcpu *v, struct why *why)
 {
 	unsigned local = v->index - v->vm->nodes.first_cpu;

@@ -24,7 +24,11 @@
 #ifndef HV_CORE_VTLB_H
 #define HV_CORE_VTLB_H
 
+#include "hv/core/cpu_words.h"
 #include "hv/core/vm.h"
+
+/* Takes from the features that the guest may see those of translations with tags, which these have not. */
+void vtlb_features(uint32_t words[CPU_WORDS]);
 
 /* Makes v->vtlb; on a machine or a CPU that needs none, it stays NULL. */
 int vtlb_create(struct vcpu *v, struct why *why) MUST_CHECK;

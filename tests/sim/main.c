@@ -20,6 +20,7 @@ static struct sim_config defaults(enum sim_pattern p, uint16_t nodes)
 				   .ops = ops,
 				   .seed = 1,
 				   .gfns = 4ull * nodes + 16,
+				   .guesses = 256,
 				   .one_way_ns = 4000,
 				   .byte_ps = 800, /* 10 Gbit/s */
 				   .kick_ns = 1500,

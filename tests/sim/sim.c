@@ -280,6 +280,8 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.hold_ns = 5000,
 		.hold_max_ns = 100000,
 		.hold_fetches = 8,
+		.guesses = s->cfg.guesses,
+		.guess_from = 2,
 		.pin_ns = 50000,
 	};
 	struct why why;
