@@ -149,7 +149,7 @@ def talk_options(parser):
     group.add_argument("--fail", action="append", type=regex, default=[], metavar="REGEX",
                        help="give up when it shows up on console or log")  # fmt: skip
     group.add_argument("--kill", action="append", type=kill_step, default=[], metavar="REGEX=NODE",
-                       help="cut that node's power when a hypervisor log shows REGEX")  # fmt: skip
+                       help="cut that node's power when console or log shows REGEX")  # fmt: skip
     group.add_argument("--timeout", type=number(1, 1 << 20), metavar="SECONDS",
                        help="default 600, none with --interactive")  # fmt: skip
     group.add_argument("--interactive", action="store_true",

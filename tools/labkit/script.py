@@ -69,7 +69,7 @@ class Script:
         for pattern in self.fail:
             if pattern.search(text) and not self.failure:
                 self.failure = f"{stream.node} showed /{pattern.pattern}/"
-        for step in list(self.kill) if stream.kind == "log" else ():
+        for step in list(self.kill):
             if step.pattern.search(text):
                 self.kill.remove(step)
                 self.doomed.append(int(step.text))

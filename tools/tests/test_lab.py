@@ -167,12 +167,14 @@ class Conversation(unittest.TestCase):
 
     def test_power_is_cut_once(self):
         script = self.script("--nodes", "3", "--kill", "node 0 runs=2", "--kill", "never=1")
-        script.feed(self.stream("console"), "node 0 runs\n")
-        self.assertEqual(script.doomed, [])
+        script.feed(self.stream("console"), "node 0 walks\n")
         script.feed(self.stream("log"), "node 0")
+        self.assertEqual(script.doomed, [])
         script.feed(self.stream("log"), " runs")
         script.feed(self.stream("log", "node1"), "node 0 runs")
         self.assertEqual(script.doomed, [2])
+        script.feed(self.stream("console"), "never")
+        self.assertEqual(script.doomed, [2, 1])
 
     def test_failure_is_found_across_pieces(self):
         script = self.script("--expect", "x", "--fail", "Kernel panic")
