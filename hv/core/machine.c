@@ -358,6 +358,8 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 		.use_apic_hw = v->apic_hw,
 		.tsc_offset = -vm.tsc_base,
 		.cr4_guest = cpu_policy_cr4_allowed(),
+		/* What it spins on is held from the node that is to change it. */
+		.pause_exits = vm_is_shared(&vm),
 	};
 	int err = vm.ops->cpu_on(why);
 

@@ -129,6 +129,8 @@ struct virt_config {
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
 	/* CR4 bits the guest may set; one that sets another exits as CR_WRITE. */
 	uint64_t cr4_guest;
+	/* A spinning guest exits at once, even where the CPU can't tell a loop from a single PAUSE. */
+	bool pause_exits;
 };
 
 struct virt_ops {

@@ -14,7 +14,7 @@ enum vm_exit_kind {
 	VM_EXIT_TIMER,    /* the time slice set with run()'s deadline is over */
 	VM_EXIT_CPUID,    /* gpr[RAX], gpr[RCX] */
 	VM_EXIT_HLT,
-	VM_EXIT_PAUSE,       /* a spinning guest (PAUSE-loop exit) */
+	VM_EXIT_PAUSE,       /* a spinning guest (PAUSE-loop exit), or any PAUSE with pause_exits */
 	VM_EXIT_IO,          /* .io; string forms are left to the emulator */
 	VM_EXIT_MSR_READ,    /* gpr[RCX] */
 	VM_EXIT_MSR_WRITE,   /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */

@@ -26,7 +26,7 @@ static const struct {
 	{ FEATURE_NEXT_RIP,      "next RIP on exit", "the hypervisor decodes instructions for their length" },
 	{ FEATURE_DECODE_ASSIST, "decode assists",   "writes of control registers are decoded in software" },
 	{ FEATURE_FLUSH_ASID,    "flush by ASID",    "a flush of the guest's translations drops all" },
-	{ PAUSE_FILTER,          "PAUSE filter",     "a spinning vCPU spins until an interrupt comes" },
+	{ PAUSE_FILTER,          "PAUSE filter",     "a spinning vCPU spins until an interrupt comes, or exits at each PAUSE with several nodes" },
 };
 // clang-format on
 

@@ -30,8 +30,8 @@ static void write_controls(struct svm_vcpu *x, const struct virt_config *config)
 	if (svm_caps.pause_filter) {
 		c->pause_count = PAUSE_COUNT;
 		c->pause_threshold = PAUSE_THRESHOLD;
-		svm_intercept(x, SVM_EXIT_PAUSE, true);
 	}
+	svm_intercept(x, SVM_EXIT_PAUSE, svm_caps.pause_filter || config->pause_exits);
 	c->iopm_base = svm_iopm();
 	c->msrpm_base = svm_msrpm();
 	c->tsc_offset = config->tsc_offset;

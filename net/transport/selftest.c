@@ -3,8 +3,8 @@
 #include "hv/base/fmt.h"
 #include "hv/base/string.h"
 
-/* Of 16 messages one is a page with its header, the others are small; one of 4 is urgent. */
-#define PAGE_EVERY   16
+/* Of 64 messages in bulk one is a page with its header, the others are small; one of 4 is urgent. */
+#define PAGE_EVERY   64
 #define URGENT_EVERY 4
 #define STEP         0x9e3779b97f4a7c15ull /* odd, with about as many ones as zeros */
 
