@@ -129,7 +129,7 @@ struct virt_config {
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
 	/* CR4 bits the guest may set; one that sets another exits as CR_WRITE. */
 	uint64_t cr4_guest;
-	/* A spinning guest exits at once, even where the CPU can't tell a loop from a single PAUSE. */
+	/* AMD-V without PAUSE filter: each PAUSE exits, as if it were a loop of them. VT-x knows loops. */
 	bool pause_exits;
 };
 
