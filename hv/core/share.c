@@ -16,8 +16,9 @@
 #define SLOTS_EACH   16 /* of the node that offers most */
 #define SET_MAX      12
 #define KEPT_MAX     8
-#define CACHE_MIN    1024u  /* frames for other nodes' pages */
-#define NODE_SPARE   MIB(8) /* nested page tables, control structures */
+#define CACHE_MIN    1024u    /* frames for other nodes' pages */
+#define NODE_SPARE   MIB(8)   /* nested page tables */
+#define CPU_SPARE    KIB(512) /* of each: control structures, copies of page tables */
 #define GUESSES      4096
 #define GUESS_FROM   2
 #define HEAT_SETS    256
@@ -422,7 +423,8 @@ static int size_cache(const struct vm *vm, struct dsm_config *c, struct why *why
 	const uint64_t cached = PAGE_SIZE + 192, homed = PAGE_SIZE + 40;
 	uint64_t free = pmem_free_bytes(), own = homed_pages(c);
 	uint64_t ram_own = MIN(own, (vm->ram_bytes >> PAGE_SHIFT));
-	uint64_t needed = ram_own * homed + (own - ram_own) * 40 + NODE_SPARE;
+	uint64_t needed = ram_own * homed + (own - ram_own) * 40 + NODE_SPARE +
+			  vm->nodes.local_cpus * CPU_SPARE;
 	uint64_t cache;
 
 	if (free < needed + CACHE_MIN * cached)
