@@ -293,7 +293,7 @@ void vtlb_invlpg(struct vcpu *v, gva_t gva)
 	unsigned i;
 
 	v->vm->ops->npt_flush(v->vm->npt);
-	if (!t->copies[0].level)
+	if (!t || !t->copies[0].level)
 		return;
 	for (unsigned n = 0; n < COPIES; n++)
 		if (t->copies[n].level > 1)

@@ -35,7 +35,7 @@ int vtlb_create(struct vcpu *v, struct why *why) MUST_CHECK;
 
 /* The guest has dropped its translations, by CR3 or whatever else does it: what it has now counts. */
 void vtlb_load(struct vcpu *v);
-/* INVLPG. The linear address need not be mapped. */
+/* INVLPG. The linear address need not be mapped, nor a virtual TLB be there. */
 void vtlb_invlpg(struct vcpu *v, gva_t gva);
 /* A #PF left the guest: it was the copies' alone, or the guest gets it. `code` is its error code. */
 void vtlb_page_fault(struct vcpu *v, gva_t gva, uint32_t code);

@@ -332,6 +332,16 @@ static void without_wp_the_guest_is_walked(void **state)
 	vtlb_invlpg(v, linear(0, 0));
 }
 
+/* Another CPU can put an INVLPG where an instruction on device memory was about to be emulated. */
+static void invlpg_without_a_virtual_tlb(void **state)
+{
+	unsigned before = f->flushes;
+
+	v->vtlb = NULL;
+	vtlb_invlpg(v, linear(0, 0));
+	assert_int_equal(f->flushes, before + 1);
+}
+
 static void a_top_table_in_a_hole(void **state)
 {
 	gpa_t gpa;
@@ -425,6 +435,7 @@ int main(void)
 		T(invlpg_drops_links),
 		T(a_fault_drops_links),
 		T(without_wp_the_guest_is_walked),
+		T(invlpg_without_a_virtual_tlb),
 		T(a_top_table_in_a_hole),
 		T(more_tables_than_copies),
 		T(follows_what_the_guest_does),
