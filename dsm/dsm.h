@@ -37,7 +37,7 @@ struct dsm_config {
 	unsigned stripe_shift;
 	uint32_t slot_count;
 	const uint16_t *slots;
-	/* Frames for copies of pages homed elsewhere; at least agents * (set_max + kept_max) + 1. */
+	/* Frames for copies of pages homed elsewhere; at least agents * (set_max + kept_max) + ahead_max + 1. */
 	uint32_t cache_frames;
 	uint32_t cache_reserve; /* eviction starts when fewer than these are free */
 	/*
@@ -59,6 +59,12 @@ struct dsm_config {
 	 */
 	uint32_t guesses;
 	uint8_t guess_from;
+	/*
+	 * Pages asked for before they are needed, at most so many at a time, 0: none; and how many before
+	 * them must have been written first by this node. See dsm_ahead.c.
+	 */
+	uint16_t ahead_max;
+	uint16_t ahead_from;
 	uint32_t heat_sets; /* of 4 pages each that the list of hot pages can hold; 0: no list */
 	uint64_t pin_ns;    /* how long an acquired page can keep a remote request waiting */
 };
@@ -100,9 +106,9 @@ enum dsm_action_kind {
 	/* Send `msg` to `node`, on the channel dsm_msg_class() names. A message that carries a page
 	 * takes the content of `frame` as it is now. */
 	DSM_ACT_SEND,
-	/* Put the page that came with this event into `frame`. */
+	/* Put the page that came with this event into `frame`, which is `gfn`'s. */
 	DSM_ACT_FILL,
-	/* Fill `frame` with zeros. */
+	/* Fill `frame`, which is `gfn`'s, with zeros. */
 	DSM_ACT_ZERO,
 	/* Let the guest reach `frame` at `gfn` with at most `perm`; more than before, no flush. */
 	DSM_ACT_MAP,
@@ -147,6 +153,7 @@ struct dsm_stats {
 	uint64_t holds_expired, pins_revoked;
 	uint64_t guesses,
 		guesses_wrong; /* reads that asked to write, and those nothing was written after */
+	uint64_t aheads;       /* pages asked for before they were needed */
 	uint64_t sent[DSM_MSG_TYPES];
 	uint64_t pages_sent;           /* messages that carried 4 KiB */
 	struct hist read_ns, write_ns; /* fault to resume */

@@ -75,16 +75,10 @@ static bool page_allows(const struct page *p, bool write)
 	return !p->flushing && !p->evict && (write ? p->state == PAGE_WRITABLE : page_readable(p));
 }
 
-static void page_request(struct step *s, struct page *p, bool write)
+void page_ask(struct step *s, struct page *p, bool write)
 {
 	struct dsm_msg m = {.gfn = p->gfn, .requester = s->d->cfg.self};
 
-	if (p->pend || p->flushing || p->evict || p->q_head != DSM_NIL)
-		return;
-	if (write && p->state == PAGE_SHARED)
-		guess_written(s->d, p->gfn);
-	else if (!write && guess_write(s->d, p->gfn))
-		write = true;
 	m.type = write ? DSM_REQ_WRITE : DSM_REQ_READ;
 	if (write && page_readable(p)) {
 		m.flags = DSM_F_HAVE;
@@ -96,6 +90,19 @@ static void page_request(struct step *s, struct page *p, bool write)
 	p->waited = 0;
 	p->asked_ns = s->d->now;
 	step_send(s, dsm_home(s->d, p->gfn), &m, NULL);
+}
+
+static void page_request(struct step *s, struct page *p, bool write)
+{
+	if (p->pend || p->flushing || p->evict || p->q_head != DSM_NIL)
+		return;
+	if (write && p->state == PAGE_SHARED)
+		guess_written(s->d, p->gfn);
+	else if (!write && guess_write(s->d, p->gfn))
+		write = true;
+	page_ask(s, p, write);
+	if (write && p->version == 0)
+		ahead_ask(s, p->gfn);
 }
 
 /* Holds one page, or sets out to get it and returns false. */
@@ -112,7 +119,7 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 		return false;
 	}
 	if (p->version == 0 && page_homed(s->d, p) && p->mapped == DSM_PERM_NONE)
-		step_act(s, DSM_ACT_ZERO)->frame = page_frame(s->d, p);
+		page_act(s, DSM_ACT_ZERO, p);
 	if (!a->pin)
 		page_map(s, p, n->write);
 	hold_change(p, n->write, 1);

@@ -143,7 +143,7 @@ static int home_put(struct step *s, uint16_t from, struct page *p, uint64_t *dir
 	if (current && owner) {
 		/* With a read of our own under way the page is coming to us from `from` as well. */
 		if (p->state == PAGE_NONE && p->pend == PEND_NONE) {
-			step_act(s, DSM_ACT_FILL)->frame = page_frame(s->d, p);
+			page_act(s, DSM_ACT_FILL, p);
 			p->state = PAGE_SHARED;
 			p->version = m->version;
 		}

@@ -34,7 +34,7 @@ static size_t layout(struct dsm *d, const struct dsm_config *cfg)
 {
 	uint64_t stripes = (cfg->gfns + BIT(cfg->stripe_shift) - 1) >> cfg->stripe_shift;
 	uint64_t rounds = (stripes + cfg->slot_count - 1) / cfg->slot_count;
-	uint32_t requests = (uint32_t)cfg->nodes * cfg->peer_agents;
+	uint32_t requests = (uint32_t)cfg->nodes * (cfg->peer_agents + cfg->ahead_max);
 	size_t end = sizeof(*d);
 
 	d->home_stripes = slots_of(cfg, cfg->self);
@@ -45,7 +45,7 @@ static size_t layout(struct dsm *d, const struct dsm_config *cfg)
 		   (uint32_t)cfg->agents * (cfg->set_max + cfg->kept_max + 1u);
 	d->buckets = pow2_above(d->pages);
 	d->items = requests + cfg->agents;
-	d->self_room = 4u * cfg->agents + 16;
+	d->self_room = 4u * cfg->agents + 2u * cfg->ahead_max + 16;
 	d->off_slots = take(&end, cfg->slot_count, sizeof(uint16_t));
 	d->off_ranks = take(&end, cfg->slot_count, sizeof(uint16_t));
 	d->off_agents = take(&end, cfg->agents, sizeof(struct agent));
@@ -100,11 +100,12 @@ static int check_sizes(const struct dsm_config *c, struct why *why)
 		return why_set(why, ERR_RANGE,
 			       "dsm: the guest has %llu frames; 1 to 2^40 are expected",
 			       (unsigned long long)c->gfns);
-	if (c->cache_frames < (uint32_t)c->agents * (c->set_max + c->kept_max) + 1)
+	if (c->cache_frames < (uint32_t)c->agents * (c->set_max + c->kept_max) + c->ahead_max + 1)
 		return why_set(why, ERR_RANGE,
 			       "dsm: %u frames for other nodes' pages are too few for %u "
-			       "agents with %u pages each; give the node more memory",
-			       c->cache_frames, c->agents, c->set_max + c->kept_max);
+			       "agents with %u pages each and %u pages asked for ahead; give the "
+			       "node more memory",
+			       c->cache_frames, c->agents, c->set_max + c->kept_max, c->ahead_max);
 	if (c->cache_reserve >= c->cache_frames)
 		return why_set(why, ERR_RANGE,
 			       "dsm: a reserve of %u free frames of %u leaves none to use",
@@ -128,7 +129,7 @@ uint32_t dsm_actions_max(const struct dsm_config *cfg)
 	/* A home's answer or a queue served: one message a node, at most once for what came and once
 	 * for every page or agent that moves on; and what each agent maps, fills and resumes. */
 	return (cfg->nodes + 2u) * (agents * (1u + cfg->kept_max) + set + 2) +
-	       agents * (4 * set + 6) + 2 * cfg->cache_reserve + 16;
+	       agents * (4 * set + 6) + 3u * cfg->ahead_max + 2 * cfg->cache_reserve + 16;
 }
 
 static void fill_slots(struct dsm *d, const struct dsm_config *cfg)

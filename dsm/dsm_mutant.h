@@ -28,7 +28,8 @@ enum dsm_mutant {
 	MUT_KEPT_TWICE,        /* such a hold is given up, and counted as given up again */
 	MUT_ZERO_AFTER_WRITE,  /* the home serves a written page as never written */
 	MUT_READ_STALE_HOME,   /* the home serves a read from its own invalid frame */
-	MUT_SERVE_AFTER_LOSS,  /* the engine goes on after a node is lost */
+	MUT_AHEAD_MAPPED_EARLY, /* a page asked for ahead is mapped before it is granted */
+	MUT_SERVE_AFTER_LOSS,   /* the engine goes on after a node is lost */
 	MUT_COUNT
 };
 

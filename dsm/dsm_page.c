@@ -1,13 +1,18 @@
 /* What a node does with its copies: grants that come, requests that wait, flushes. */
 #include "dsm/dsm_state.h"
 
-void page_kick(struct step *s, struct page *p, enum dsm_perm perm)
+struct dsm_action *page_act(struct step *s, enum dsm_action_kind kind, const struct page *p)
 {
-	struct dsm_action *a = step_act(s, DSM_ACT_KICK);
+	struct dsm_action *a = step_act(s, kind);
 
 	a->gfn = p->gfn;
-	a->perm = perm;
 	a->frame = page_frame(s->d, p);
+	return a;
+}
+
+void page_kick(struct step *s, struct page *p, enum dsm_perm perm)
+{
+	page_act(s, DSM_ACT_KICK, p)->perm = perm;
 	p->flushing = true;
 	p->flush_to = (uint8_t)perm;
 	dsm_count(s->d)->kicks++;
@@ -16,7 +21,6 @@ void page_kick(struct step *s, struct page *p, enum dsm_perm perm)
 void page_map(struct step *s, struct page *p, bool write)
 {
 	enum dsm_perm perm = DSM_PERM_READ;
-	struct dsm_action *a;
 
 	if (p->state == PAGE_WRITABLE && (write || !guess_open(s->d, p->gfn)))
 		perm = DSM_PERM_WRITE;
@@ -26,10 +30,7 @@ void page_map(struct step *s, struct page *p, bool write)
 	p->touched = true;
 	if (p->mapped >= perm)
 		return;
-	a = step_act(s, DSM_ACT_MAP);
-	a->gfn = p->gfn;
-	a->frame = page_frame(s->d, p);
-	a->perm = perm;
+	page_act(s, DSM_ACT_MAP, p)->perm = perm;
 	p->mapped = (uint8_t)perm;
 }
 
@@ -37,8 +38,7 @@ static void fill_from(struct step *s, struct page *p, const struct dsm_msg *m)
 {
 	if (!(m->flags & (DSM_F_PAGE | DSM_F_ZERO)))
 		return;
-	step_act(s, m->flags & DSM_F_PAGE ? DSM_ACT_FILL : DSM_ACT_ZERO)->frame =
-		page_frame(s->d, p);
+	page_act(s, m->flags & DSM_F_PAGE ? DSM_ACT_FILL : DSM_ACT_ZERO, p);
 	dsm_count(s->d)->zero_fills += m->flags & DSM_F_ZERO ? 1 : 0;
 }
 
@@ -187,6 +187,8 @@ static void page_arrived(struct step *s, struct page *p)
 
 	p->pend = PEND_NONE;
 	fetch_took(s->d, s->d->now - p->asked_ns, p->waited);
+	if (p->ahead)
+		ahead_came(s, p);
 	agents_wake(s, gfn, true);
 	p = page_find(s->d, gfn);
 	if (p)

@@ -44,6 +44,7 @@ struct page {
 	uint16_t read_holds, write_holds;
 	uint8_t state, mapped, pend, evict;
 	bool used, flushing, touched;
+	bool ahead; /* `pend` began before anybody here needed the page */
 	uint8_t flush_to;
 };
 
@@ -88,7 +89,8 @@ struct dsm {
 	uint32_t pages, buckets, items;
 	uint32_t free_cache, free_busy, free_item; /* heads of free lists */
 	uint32_t frames_free, evicting, clock_hand;
-	uint64_t waits; /* gives agents that wait for a frame their order */
+	uint32_t aheads; /* pages asked for ahead that have not come */
+	uint64_t waits;  /* gives agents that wait for a frame their order */
 	const char *stopped;
 	uint64_t now;
 	uint64_t fetch_ns; /* what a page takes to come that nobody holds back */
@@ -176,6 +178,7 @@ int page_message(struct step *s, uint16_t from, const struct dsm_msg *m);
 int page_defer(struct step *s, struct page *p, const struct dsm_msg *m);
 int page_flushed(struct step *s, gfn_t gfn);
 void page_run(struct step *s, struct page *p); /* serves what waits, as far as it can be */
+struct dsm_action *page_act(struct step *s, enum dsm_action_kind kind, const struct page *p);
 void page_kick(struct step *s, struct page *p, enum dsm_perm perm);
 void page_map(struct step *s, struct page *p, bool write);
 
@@ -193,6 +196,8 @@ void agent_leave(struct step *s, struct agent *a); /* it needs nothing any more 
 void agents_wake(struct step *s, gfn_t gfn, bool granted);
 void agents_wake_frames(struct step *s);
 void agents_tick(struct step *s);
+void page_ask(struct step *s, struct page *p,
+	      bool write); /* asks the home for a page nothing else is going on with */
 
 /* dsm_guess.c */
 struct guess *guess_find(const struct dsm *d, gfn_t gfn); /* NULL: nothing is known of the page */
@@ -200,6 +205,11 @@ bool guess_write(struct dsm *d, gfn_t gfn); /* is this read to ask for the right
 bool guess_open(const struct dsm *d, gfn_t gfn);
 void guess_written(struct dsm *d, gfn_t gfn); /* what was read here is to be written */
 void guess_lost(struct dsm *d, gfn_t gfn);    /* others have asked for the page */
+
+/* dsm_ahead.c */
+void ahead_ask(struct step *s,
+	       gfn_t gfn); /* a page not written before is to be: others behind it, too? */
+void ahead_came(struct step *s, struct page *p);
 
 /* dsm_heat.c */
 void heat_count(struct dsm *d, gfn_t gfn);

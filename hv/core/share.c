@@ -21,6 +21,8 @@
 #define CPU_SPARE    KIB(512) /* of each: control structures, copies of page tables */
 #define GUESSES      4096
 #define GUESS_FROM   2
+#define AHEAD_MAX    16
+#define AHEAD_FROM   2
 #define HEAT_SETS    256
 #define HEAT_SHOWN   8
 
@@ -454,6 +456,8 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 		.hold_fetches = HOLD_FETCHES,
 		.guesses = GUESSES,
 		.guess_from = GUESS_FROM,
+		.ahead_max = AHEAD_MAX,
+		.ahead_from = AHEAD_FROM,
 		.heat_sets = HEAT_SETS,
 		.pin_ns = NS_PER_S,
 	};
@@ -534,7 +538,7 @@ void share_report(struct report *r)
 		"faults: %llu read, %llu write, %llu execute; %llu answered here, %llu upgrades, "
 		"%llu zero pages; %llu pages sent, %llu kicks, %llu deferred, %llu holds expired, "
 		"%llu restarts, evicted %llu clean %llu dirty; %llu reads asked to write, %llu in "
-		"vain",
+		"vain; %llu pages asked for ahead",
 		(unsigned long long)s->faults[DSM_READ], (unsigned long long)s->faults[DSM_WRITE],
 		(unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
 		(unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
@@ -542,7 +546,7 @@ void share_report(struct report *r)
 		(unsigned long long)s->deferred, (unsigned long long)s->holds_expired,
 		(unsigned long long)s->restarts, (unsigned long long)s->evict_clean,
 		(unsigned long long)s->evict_dirty, (unsigned long long)s->guesses,
-		(unsigned long long)s->guesses_wrong);
+		(unsigned long long)s->guesses_wrong, (unsigned long long)s->aheads);
 	for (unsigned i = 0; i < share.vm->nodes.local_cpus; i++)
 		report_waits(r, local_cpu(share.vm, i));
 	for (uint32_t i = 0; i < count; i++)

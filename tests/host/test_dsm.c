@@ -11,12 +11,12 @@
 #include "dsm/dsm.h"
 
 #define NODES 3
-#define PAGES 4
+#define PAGES 32
 
 static struct dsm *nodes[NODES];
 static struct dsm_msg wire[64];
 static uint16_t wire_from[64], wire_to[64];
-static unsigned wire_count, sent, pages_sent, resumed[NODES], revoked, stopped;
+static unsigned wire_count, sent, pages_sent, mapped, resumed[NODES], revoked, stopped;
 
 static uint64_t now; /* when messages arrive */
 
@@ -32,19 +32,21 @@ static struct dsm_config config(uint16_t self)
 				   .gfns = PAGES,
 				   .slot_count = 1,
 				   .slots = slots,
-				   .cache_frames = 5,
+				   .cache_frames = 20,
 				   .hold_ns = 100,
 				   .hold_max_ns = 1000,
 				   .hold_fetches = 3,
 				   .pin_ns = 500,
 				   .guesses = 16,
 				   .guess_from = 2,
+				   .ahead_max = 4,
+				   .ahead_from = 2,
 				   .heat_sets = 2};
 }
 
 static int start(void **state)
 {
-	wire_count = sent = pages_sent = revoked = stopped = 0;
+	wire_count = sent = pages_sent = mapped = revoked = stopped = 0;
 	now = 0;
 	memset(resumed, 0, sizeof(resumed));
 	for (uint16_t n = 0; n < NODES; n++) {
@@ -80,6 +82,7 @@ static int step(uint16_t node, struct dsm_event in)
 			sent++;
 			pages_sent += !!(a->msg.flags & DSM_F_PAGE);
 		}
+		mapped += a->kind == DSM_ACT_MAP;
 		resumed[node] += a->kind == DSM_ACT_RESUME;
 		revoked += a->kind == DSM_ACT_REVOKE;
 		stopped += a->kind == DSM_ACT_STOP;
@@ -149,9 +152,9 @@ static void configuration_is_checked(void **state)
 	struct dsm_config c = config(0);
 	struct why why;
 
-	c.cache_frames = 4;
+	c.cache_frames = 8;
 	assert_int_equal(dsm_size(&c, &why), 0);
-	assert_non_null(strstr(why.text, "4 frames"));
+	assert_non_null(strstr(why.text, "8 frames"));
 	c = config(0);
 	c.self = 3;
 	assert_int_equal(dsm_size(&c, &why), 0);
@@ -334,6 +337,60 @@ static void a_wrong_guess_is_the_last(void **state)
 	assert_int_equal(dsm_stats(nodes[1])->guesses, 2);
 }
 
+static void first_writes_in_a_row_ask_ahead(void **state)
+{
+	assert_int_equal(access_page(1, 0, true), 2);
+	assert_int_equal(access_page(1, 1, true), 2);
+	assert_int_equal(access_page(1, 2, true), 6); /* and pages 3 and 4 */
+	assert_int_equal(mapped, 5);
+	assert_int_equal(access_page(1, 3, true), 0);
+	assert_int_equal(access_page(1, 4, false), 0);
+	assert_int_equal(mapped, 5);
+	assert_int_equal(access_page(1, 5, true), 10); /* and pages 6 to 9 */
+	assert_int_equal(dsm_stats(nodes[1])->aheads, 6);
+	assert_int_equal(pages_sent, 0);
+	assert_int_equal(access_page(2, 9, true), 3); /* has its owner like any other */
+	assert_int_equal(pages_sent, 1);
+	assert_int_equal(access_page(1, 20, true), 2); /* no row */
+	assert_int_equal(dsm_stats(nodes[1])->aheads, 6);
+}
+
+static void pages_others_wrote_first_are_no_row(void **state)
+{
+	for (unsigned node = 2; node > 0; node--)
+		for (gfn_t gfn = 0; gfn < 2; gfn++)
+			access_page((uint16_t)node, gfn, true);
+	assert_int_equal(access_page(1, 2, true), 2);
+}
+
+static void write_row_at_home(gfn_t first)
+{
+	for (gfn_t gfn = first; gfn < first + 3; gfn++)
+		assert_int_equal(access_page(0, gfn, true), 0);
+}
+
+static void known_pages_end_a_row_at_their_home(void **state)
+{
+	access_page(1, 3, true);
+	write_row_at_home(0);
+	access_page(1, 13, false);
+	write_row_at_home(10);
+	access_page(0, 23, true);
+	write_row_at_home(20);
+	assert_int_equal(access_page(0, 3, true), 2);
+	assert_int_equal(access_page(0, 4, true), 0);
+	assert_int_equal(access_page(0, 5, true), 0); /* page 3 was not written here first */
+	assert_int_equal(dsm_stats(nodes[0])->aheads, 0);
+}
+
+static void pages_asked_ahead_leave_frames_free(void **state)
+{
+	for (gfn_t gfn = 0; gfn < PAGES; gfn++)
+		access_page(1, gfn, true);
+	/* The last row was begun with 5 free frames. */
+	assert_in_range(dsm_stats(nodes[1])->aheads, 8, 15);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +405,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_lying_peer_stops_the_engine, start, finish),
 		cmocka_unit_test_setup_teardown(reads_before_writes_ask_to_write, start, finish),
 		cmocka_unit_test_setup_teardown(a_wrong_guess_is_the_last, start, finish),
+		cmocka_unit_test_setup_teardown(first_writes_in_a_row_ask_ahead, start, finish),
+		cmocka_unit_test_setup_teardown(pages_others_wrote_first_are_no_row, start, finish),
+		cmocka_unit_test_setup_teardown(known_pages_end_a_row_at_their_home, start, finish),
+		cmocka_unit_test_setup_teardown(pages_asked_ahead_leave_frames_free, start, finish),
 		cmocka_unit_test_setup_teardown(heat_finds_the_hot_page, start, finish),
 	};
 

@@ -5,6 +5,11 @@
 #define R(p) {p, false}
 #define W(p) {p, true}
 
+static const struct op three[] = {
+	{"read p0", 1, {R(0)}}, {"write p0", 1, {W(0)}}, {"write p1", 1, {W(1)}},
+	{"read p2", 1, {R(2)}}, {"write p2", 1, {W(2)}},
+};
+
 static const struct op single[] = {
 	{"read p0", 1, {R(0)}}, {"write p0", 1, {W(0)}},
 	{"read p1", 1, {R(1)}}, {"write p1", 1, {W(1)}},
@@ -56,6 +61,10 @@ const struct explore explore_jobs[] = {
 	 {2, 1, 2, 1, {0, 1}, 0, 2}, single, 4, 4, .evictions = 1, .table_bits = 24},
 	{"2 nodes, 1 page, 2 vCPUs each, 3 operations each, reads that ask to write",
 	 {2, 2, 1, 1, {0}, 0, 2}, single, 2, 3, .table_bits = 24},
+	{"2 nodes, 3 pages, 3 operations each in turn, pages asked for ahead, 1 eviction",
+	 {2, 1, 3, 1, {0, 1, 0}, 0, 0, 2}, three, 5, 3, .evictions = 1, .table_bits = 24},
+	{"3 nodes, 3 pages, 2 operations each in turn, pages asked for ahead",
+	 {3, 1, 3, 1, {0, 1, 2}, 0, 0, 2}, three, 5, 2, .table_bits = 24},
 	{"3 nodes, 2 pages, 2 vCPUs each, 1 operation each",
 	 {3, 2, 2, 1, {0, 1}}, single, 4, 1, .table_bits = 24},
 	{"3 nodes, 2 pages at one home, 2 vCPUs each, 1 operation each",

@@ -479,7 +479,8 @@ static void start_run(struct run *r, enum l_place place, bool warm)
 	world_cfg = (struct world_config){.nodes = nodes,
 					  .agents = agents,
 					  .pages = (uint16_t)(test->one_page ? 1 : vars),
-					  .set_max = 1};
+					  .set_max = 1,
+					  .ahead_max = 1};
 	for (unsigned p = 0; p < W_PAGES; p++)
 		world_cfg.home[p] = (uint16_t)(p % nodes);
 	world_init(&r->w);

@@ -33,6 +33,7 @@ static const char *const names[MUT_COUNT] = {
 	[MUT_KEPT_TWICE] = "gives a kept page up twice",
 	[MUT_ZERO_AFTER_WRITE] = "serves a written page as zeros",
 	[MUT_READ_STALE_HOME] = "serves a read from a stale home frame",
+	[MUT_AHEAD_MAPPED_EARLY] = "maps a page asked for ahead before it is granted",
 	[MUT_SERVE_AFTER_LOSS] = "goes on after a node is lost",
 };
 

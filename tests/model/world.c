@@ -21,10 +21,13 @@ static struct dsm_config node_config(unsigned self)
 		.kept_max = world_cfg.kept_max,
 		.guesses = world_cfg.guesses,
 		.guess_from = 1,
+		.ahead_max = world_cfg.ahead_max,
+		.ahead_from = 1,
 		.gfns = world_cfg.pages,
 		.slot_count = world_cfg.pages,
 		.slots = world_cfg.home,
-		.cache_frames = world_cfg.agents * (world_cfg.set_max + world_cfg.kept_max) + 1u,
+		.cache_frames = world_cfg.agents * (world_cfg.set_max + world_cfg.kept_max) +
+				world_cfg.ahead_max + 1u,
 		.hold_ns = 1000,
 		.hold_max_ns = 100000,
 		.pin_ns = 1000,
@@ -78,6 +81,7 @@ static void carry_out(struct world *w, unsigned node, const struct dsm_action *a
 		w->content[node][a->frame] = content;
 		return;
 	case DSM_ACT_ZERO:
+		w->content[node][a->frame] = w->zero[a->gfn];
 		return;
 	case DSM_ACT_MAP:
 		w->tlb[node][a->gfn].perm = (uint8_t)a->perm;
@@ -98,21 +102,6 @@ static void carry_out(struct world *w, unsigned node, const struct dsm_action *a
 	}
 }
 
-/* Which page a ZERO is for: the one whose frame it names. */
-static unsigned page_of_frame(const struct world *w, unsigned node, uint64_t frame)
-{
-	const struct dsm *d = world_dsm(w, node);
-
-	for (unsigned p = 0; p < world_cfg.pages; p++) {
-		const struct page *page = page_find(d, p);
-
-		if (dsm_home(d, p) == node ? dsm_home_index(d, p) == frame
-					   : page && page_frame(d, page) == frame)
-			return p;
-	}
-	return 0;
-}
-
 int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8_t content)
 {
 	/* Room for statistics behind the state, so that the engine can count. */
@@ -126,12 +115,8 @@ int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8
 	memcpy(d, world_dsm(w, node), size);
 	err = dsm_step(d, in, &out);
 	memcpy(world_dsm(w, node), d, size);
-	for (uint32_t i = 0; i < out.count; i++) {
-		if (list[i].kind == DSM_ACT_ZERO)
-			w->content[node][list[i].frame] =
-				w->zero[page_of_frame(w, node, list[i].frame)];
+	for (uint32_t i = 0; i < out.count; i++)
 		carry_out(w, node, &list[i], content);
-	}
 	if (w->lost[node] && out.count && in->kind != DSM_EV_PEER_LOST)
 		w->broken = "a node served memory after another was lost";
 	if (w->lost[node])
@@ -209,6 +194,14 @@ void world_evict(struct world *w, unsigned node, struct page *p)
 		carry_out(w, node, &list[i], 0);
 }
 
+/* A request for a page that no agent needs yet can be all that waits. */
+static bool waits_for_hold(const struct dsm *d, gfn_t gfn)
+{
+	const struct page *p = page_find(d, gfn);
+
+	return p && p->q_head != DSM_NIL && (p->read_holds || p->write_holds);
+}
+
 bool world_quiet(const struct world *w)
 {
 	for (unsigned n = 0; n < world_cfg.nodes; n++) {
@@ -217,7 +210,7 @@ bool world_quiet(const struct world *w)
 				return false;
 		}
 		for (unsigned p = 0; p < world_cfg.pages; p++) {
-			if (w->tlb[n][p].kick)
+			if (w->tlb[n][p].kick || waits_for_hold(world_dsm(w, n), p))
 				return false;
 		}
 		for (unsigned to = 0; to < world_cfg.nodes; to++) {

@@ -12,13 +12,14 @@
 #define W_AGENTS 4
 #define W_FRAMES 16
 #define W_CHAN   12
-#define W_BYTES  4672 /* of one node's engine, without its statistics */
+#define W_BYTES  4864 /* of one node's engine, without its statistics */
 
 struct world_config {
 	uint16_t nodes, agents, pages, set_max;
 	uint16_t home[W_PAGES];
 	uint16_t kept_max;
-	uint16_t guesses; /* one write makes the next read ask for the right to write */
+	uint16_t guesses;   /* one write makes the next read ask for the right to write */
+	uint16_t ahead_max; /* one page written first makes it ask for the next */
 };
 
 struct world_msg {

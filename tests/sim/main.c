@@ -21,6 +21,7 @@ static struct sim_config defaults(enum sim_pattern p, uint16_t nodes)
 				   .seed = 1,
 				   .gfns = 4ull * nodes + 16,
 				   .guesses = 256,
+				   .ahead_max = 8,
 				   .one_way_ns = 4000,
 				   .byte_ps = 800, /* 10 Gbit/s */
 				   .kick_ns = 1500,
@@ -40,7 +41,8 @@ static struct sim_config faulty(uint64_t seed)
 	c.agents = (uint16_t)(1 + seed / 2 % 2);
 	c.ops = 40;
 	c.gfns = 8 + seed % 40;
-	c.cache_frames = 4u * c.agents + 1 + (uint32_t)(seed % 3);
+	c.ahead_max = (uint16_t)(seed % 4);
+	c.cache_frames = 4u * c.agents + c.ahead_max + 1 + (uint32_t)(seed % 3);
 	c.transport = true;
 	c.lose = seed % 7 * 20;
 	c.twice = seed % 5 * 20;

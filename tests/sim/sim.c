@@ -282,6 +282,8 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.hold_fetches = 8,
 		.guesses = s->cfg.guesses,
 		.guess_from = 2,
+		.ahead_max = s->cfg.ahead_max,
+		.ahead_from = 2,
 		.pin_ns = 50000,
 	};
 	struct why why;

@@ -33,6 +33,7 @@ struct sim_config {
 	uint64_t seed;
 	uint64_t gfns;
 	uint32_t cache_frames; /* 0: plenty */
+	uint16_t ahead_max;    /* as in dsm_config; two pages written first make it ask for more */
 	uint32_t guesses; /* as in dsm_config; two writes make a read ask for the right to write */
 	uint64_t one_way_ns, byte_ps, kick_ns, step_ns, think_ns;
 	/* Frames of the real transport, in parts of 1000; none: ordered channels without loss. */
