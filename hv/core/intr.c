@@ -13,7 +13,7 @@
 /* A tick of a vCPU that waits for other nodes is at most so late, and so late where it waits little. */
 #define TICK_LATE_NS  NS_PER_S
 #define TICK_CALM_NS  (100 * NS_PER_MS)
-#define TICK_CALM_FOR 16
+#define TICK_CALM_FOR 32
 
 /* The host timer has fired, so it is armed no more; the exit it caused leads to intr_service. */
 static void timer_fired(void)
@@ -192,8 +192,8 @@ static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
  * When the LAPIC's timer may interrupt, as a guest TSC. A tick whose handler waits for other nodes as long as the
  * tick's period would leave no time for anything else: so from one to the next most of the time is the
  * vCPU's own, as long as that makes ticks no rarer than ten in a second, and at least half of it in any case.
- * But one that waits most of its time, whatever for, needs ticks too. A CPU may take its interrupts late;
- * missed periods become one.
+ * But one that waits most of its time, whatever for, needs ticks too. That goes for a halted vCPU as well: its
+ * ticks take pages from those that work. A CPU may take its interrupts late; missed periods become one.
  */
 static uint64_t timer_due(const struct vcpu *v)
 {
