@@ -86,7 +86,7 @@ class Report(unittest.TestCase):
             return found, {"nested page faults": 5}
 
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            missed = bench.report(side(1000000, 1000000), side(boot, ep), 2, "qemu")
+            missed = bench.report(side(1000000, 1000000), side(boot, ep), 512000, 2, "qemu")
         return missed, said.getvalue()
 
     def test_aims(self):
@@ -97,6 +97,7 @@ class Report(unittest.TestCase):
         said = self.report(3000000, 500000)[1]
         self.assertRegex(said, r"boot to shell +1\.000 +3\.000 +3\.00 +at most 1\.5: missed\n")
         self.assertRegex(said, r"EP\S* .* +1\.000 +0\.500 +0\.50 +.*: met\n")
+        self.assertRegex(said, r"what the host allows \* +0\.512 +0\.51\n")
         self.assertRegex(said, r"ping-pong: 9 hand-overs +0\.600 +0\.600 +1\.00\n")
         self.assertRegex(said, r"nested page faults +5 +5\n")
         self.assertRegex(said, r"messages +- +-\n")
