@@ -171,10 +171,10 @@ def run_suite(words, *args, logs="run"):
     return log_of(logs, "console.log")
 
 
-def suite_over_nodes(nodes, words, *args):
+def suite_over_nodes(nodes, words, *args, logs="run"):
     """The same with a CPU of the guest's on each of several nodes."""
     cluster = ("--emu", "qemu", "--firmware", "uefi", "--cores", "1", "--mem", "160", "--node-ram", "384")
-    said = run_suite(words, *cluster, "--nodes", str(nodes), "--status", "--timeout", "1800", *args)
+    said = run_suite(words, *cluster, "--nodes", str(nodes), "--status", "--timeout", "1800", *args, logs=logs)
     check(f"CPUs {' '.join(map(str, range(nodes)))}," in said, f"the guest has not {nodes} CPUs")
 
 
