@@ -65,6 +65,8 @@ struct dsm_config {
 	 */
 	uint16_t ahead_max;
 	uint16_t ahead_from;
+	/* They end where 2^ahead_shift pages do: there may be a hole behind them, which is no memory. */
+	uint8_t ahead_shift;
 	uint32_t heat_sets; /* of 4 pages each that the list of hot pages can hold; 0: no list */
 	uint64_t pin_ns;    /* how long an acquired page can keep a remote request waiting */
 };

@@ -4,7 +4,8 @@
  * that the page is all zeros. Where a page is to be written and those before it were written first by this node,
  * it asks for as many after it as there are before it, at most `ahead_max`; the requests and their grants go
  * together in a frame or two. A page that comes so is mapped at once and held for nobody. To the protocol it is a
- * write fault that the guest might have made, like those of dsm_guess.c.
+ * write fault that the guest might have made, like those of dsm_guess.c; so it must be memory, which the engine
+ * can't tell: what is asked for ahead ends where `ahead_shift` says that a hole may begin.
  *
  * Left out: one request for a run of pages. The home would grant what it finds unwritten, one message each way; but
  * a grant whose extent nobody asked for needs states of its own at both ends, and homes change every few pages.
@@ -55,12 +56,12 @@ void ahead_ask(struct step *s, gfn_t gfn)
 {
 	struct dsm *d = s->d;
 	uint32_t count = run_before(d, gfn);
+	gfn_t end = MIN(gfn + 1 + count, align_up(gfn + 1, BIT(d->cfg.ahead_shift)));
 
-	if (!count || count < d->cfg.ahead_from)
+	if (count < d->cfg.ahead_from)
 		return;
-	for (uint32_t i = 1; i <= count && d->aheads < d->cfg.ahead_max && may_be_new(d, gfn + i);
-	     i++) {
-		struct page *p = page_get(d, gfn + i);
+	for (gfn++; gfn < end && d->aheads < d->cfg.ahead_max && may_be_new(d, gfn); gfn++) {
+		struct page *p = page_get(d, gfn);
 
 		p->ahead = true;
 		d->aheads++;

@@ -196,8 +196,8 @@ void agent_leave(struct step *s, struct agent *a); /* it needs nothing any more 
 void agents_wake(struct step *s, gfn_t gfn, bool granted);
 void agents_wake_frames(struct step *s);
 void agents_tick(struct step *s);
-void page_ask(struct step *s, struct page *p,
-	      bool write); /* asks the home for a page nothing else is going on with */
+/* Asks the home for a page with which nothing else is going on. */
+void page_ask(struct step *s, struct page *p, bool write);
 
 /* dsm_guess.c */
 struct guess *guess_find(const struct dsm *d, gfn_t gfn); /* NULL: nothing is known of the page */
@@ -208,7 +208,7 @@ void guess_lost(struct dsm *d, gfn_t gfn);    /* others have asked for the page 
 
 /* dsm_ahead.c */
 void ahead_ask(struct step *s,
-	       gfn_t gfn); /* a page not written before is to be: others behind it, too? */
+	       gfn_t gfn); /* `gfn` is to be written first: others behind it, too? */
 void ahead_came(struct step *s, struct page *p);
 
 /* dsm_heat.c */

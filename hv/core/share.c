@@ -6,6 +6,7 @@
 #include "hv/base/string.h"
 #include "hv/core/intr.h"
 #include "hv/core/link.h"
+#include "hv/core/memory.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/lapic.h"
 #include "hv/x86/irq.h"
@@ -23,6 +24,7 @@
 #define GUESS_FROM   2
 #define AHEAD_MAX    16
 #define AHEAD_FROM   2
+#define AHEAD_SHIFT  4
 #define HEAT_SETS    256
 #define HEAT_SHOWN   8
 
@@ -30,6 +32,9 @@
 #define HOLD_NS      (50 * NS_PER_US)
 #define HOLD_MAX_NS  (20 * NS_PER_MS)
 #define HOLD_FETCHES 8
+
+STATIC_ASSERT(LAYOUT_VGA_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "pages asked for ahead end there");
+STATIC_ASSERT(LAYOUT_DEVICE_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "and there");
 
 #define KICKS_MAX     512
 /* QEMU's AMD-V can lose an interrupt that comes just when a CPU enters or leaves the guest. */
@@ -160,6 +165,7 @@ static void map(gfn_t gfn, uint64_t frame, enum dsm_perm perm)
 	struct vm *vm = share.vm;
 	hpa_t page = frame_at(frame);
 
+	ASSERT(memory_is_ram(vm, gfn << PAGE_SHIFT));
 	if (page != PMEM_NONE &&
 	    vm->ops->npt_map(vm->npt, gfn << PAGE_SHIFT, page, 0, rights[perm]))
 		vm_fail(vm, "this node has no RAM left for its nested page table; give the guest "
@@ -458,6 +464,7 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 		.guess_from = GUESS_FROM,
 		.ahead_max = AHEAD_MAX,
 		.ahead_from = AHEAD_FROM,
+		.ahead_shift = AHEAD_SHIFT,
 		.heat_sets = HEAT_SETS,
 		.pin_ns = NS_PER_S,
 	};

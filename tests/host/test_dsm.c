@@ -41,6 +41,7 @@ static struct dsm_config config(uint16_t self)
 				   .guess_from = 2,
 				   .ahead_max = 4,
 				   .ahead_from = 2,
+				   .ahead_shift = 4,
 				   .heat_sets = 2};
 }
 
@@ -383,6 +384,15 @@ static void known_pages_end_a_row_at_their_home(void **state)
 	assert_int_equal(dsm_stats(nodes[0])->aheads, 0);
 }
 
+static void a_row_ends_where_a_hole_may_begin(void **state)
+{
+	for (gfn_t gfn = 12; gfn < 14; gfn++)
+		access_page(1, gfn, true);
+	assert_int_equal(access_page(1, 14, true), 4); /* and page 15 */
+	assert_int_equal(access_page(1, 15, true), 0);
+	assert_int_equal(access_page(1, 16, true), 10); /* and pages 17 to 20 */
+}
+
 static void pages_asked_ahead_leave_frames_free(void **state)
 {
 	for (gfn_t gfn = 0; gfn < PAGES; gfn++)
@@ -408,6 +418,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(first_writes_in_a_row_ask_ahead, start, finish),
 		cmocka_unit_test_setup_teardown(pages_others_wrote_first_are_no_row, start, finish),
 		cmocka_unit_test_setup_teardown(known_pages_end_a_row_at_their_home, start, finish),
+		cmocka_unit_test_setup_teardown(a_row_ends_where_a_hole_may_begin, start, finish),
 		cmocka_unit_test_setup_teardown(pages_asked_ahead_leave_frames_free, start, finish),
 		cmocka_unit_test_setup_teardown(heat_finds_the_hot_page, start, finish),
 	};

@@ -23,6 +23,7 @@ static struct dsm_config node_config(unsigned self)
 		.guess_from = 1,
 		.ahead_max = world_cfg.ahead_max,
 		.ahead_from = 1,
+		.ahead_shift = 2,
 		.gfns = world_cfg.pages,
 		.slot_count = world_cfg.pages,
 		.slots = world_cfg.home,

@@ -284,6 +284,7 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.guess_from = 2,
 		.ahead_max = s->cfg.ahead_max,
 		.ahead_from = 2,
+		.ahead_shift = 4,
 		.pin_ns = 50000,
 	};
 	struct why why;
