@@ -207,8 +207,8 @@ void guess_written(struct dsm *d, gfn_t gfn); /* what was read here is to be wri
 void guess_lost(struct dsm *d, gfn_t gfn);    /* others have asked for the page */
 
 /* dsm_ahead.c */
-void ahead_ask(struct step *s,
-	       gfn_t gfn); /* `gfn` is to be written first: others behind it, too? */
+/* `gfn` is to be written for the first time: others behind it, too? */
+void ahead_ask(struct step *s, gfn_t gfn);
 void ahead_came(struct step *s, struct page *p);
 
 /* dsm_heat.c */
