@@ -127,7 +127,8 @@ uint32_t dsm_actions_max(const struct dsm_config *cfg)
 	uint32_t agents = cfg->agents, set = cfg->set_max;
 
 	/* A home's answer or a queue served: one message a node, at most once for what came and once
-	 * for every page or agent that moves on; and what each agent maps, fills and resumes. */
+	 * for every page or agent that moves on; what each agent maps, fills and resumes; and a
+	 * request, or zeros and a mapping, for each page asked for ahead. */
 	return (cfg->nodes + 2u) * (agents * (1u + cfg->kept_max) + set + 2) +
 	       agents * (4 * set + 6) + 3u * cfg->ahead_max + 2 * cfg->cache_reserve + 16;
 }
