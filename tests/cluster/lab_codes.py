@@ -81,8 +81,8 @@ def killed_emulator_is_noticed():
         time.sleep(0.1)
     for line in leftovers():
         os.kill(int(line.split()[0]), signal.SIGKILL)
-    said = finish(process, 1)
-    check("the emulator ended with code -9" in said, f"not told that the emulator died: '{said}'")
+    said = finish(process, 3)
+    check("ended at once: it died of SIGKILL" in said, f"not told that the emulator died: '{said}'")
 
 
 def stale_folder_is_removed():

@@ -176,13 +176,17 @@ class Lab:
                     node.end(f"the emulator ended with code {node.process.returncode}")
 
     def check_start(self, node):
-        """An emulator that fails before its machine says a word did not like what it was given."""
-        if node.process.returncode > 0 and not any(stream.seen for stream in node.streams):
-            path = os.path.join(self.options.logdir, f"{node.name}.emulator.log")
-            with open(path, encoding="utf-8", errors="replace") as file:
-                said = file.read().strip().splitlines()[-1:]
-            reason = said[0] if said else "it gave no reason"
-            raise SetupError(f"The emulator of {node.name} ended at once: {reason} ({path}).")
+        """An emulator that fails before its machine says a word did not like what it was given, or is broken."""
+        code = node.process.returncode
+        if code == 0 or any(stream.seen for stream in node.streams):
+            return
+        path = os.path.join(self.options.logdir, f"{node.name}.emulator.log")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            said = file.read().strip().splitlines()[-1:]
+        reason = said[0] if said else "it gave no reason"
+        if code < 0:
+            reason = f"it died of {signal.Signals(-code).name}"
+        raise SetupError(f"The emulator of {node.name} ended at once: {reason} ({path}).")
 
     def over(self, deadline):
         now = time.monotonic()
