@@ -12,7 +12,7 @@ void xport_init(struct xport *x, const struct xport_config *config, struct xport
 	x->config = *config;
 	x->peers = peers;
 	x->peer_count = peer_count;
-	x->timer_at = XPORT_NEVER;
+	x->timer_at = x->wake_at = XPORT_NEVER;
 	for (unsigned i = 0; i < pool_count; i++) {
 		pool[i].next = x->pool;
 		x->pool = &pool[i];
@@ -45,7 +45,7 @@ void xport_open(struct xport *x, uint64_t now, unsigned node, const uint8_t mac[
 	p->challenge_at = 0;
 	p->open_wait = XPORT_OPEN_WAIT_MIN;
 	p->open_now = true;
-	xport_timer(x, &p->open_at, now + p->open_wait);
+	xport_timer(x, p, &p->open_at, now + p->open_wait);
 	xport_ready(x, p);
 }
 
@@ -154,7 +154,7 @@ static bool segment_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		if (++p->ack_count >= XPORT_ACK_EVERY || ch->rcv_early)
 			p->ack_now = true;
 		else if (p->ack_at == XPORT_NEVER)
-			xport_timer(x, &p->ack_at, now + xport_ack_delay(p));
+			xport_timer(x, p, &p->ack_at, now + xport_ack_delay(p));
 		return true;
 	}
 	p->ack_now = true;

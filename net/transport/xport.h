@@ -135,6 +135,7 @@ struct xport {
 	uint64_t ready;    /* bit n: peer n may have something to send */
 	uint64_t events;   /* bit n: peer n has ev_down or ev_up */
 	uint64_t timer_at; /* no timer of any peer runs out before */
+	uint64_t wake_at;  /* and at none of them is it too late until then */
 	unsigned turn;     /* peer served last */
 	/* What xport_poll still has to deliver of the frame that came last: its segments not looked at yet. */
 	struct xport_peer *rx_peer;

@@ -9,7 +9,8 @@ static uint64_t reorder_slack(const struct xport_peer *p)
 
 static uint64_t rto_base(const struct xport_peer *p)
 {
-	uint64_t rto = p->srtt + MAX(4 * p->rttvar, 10 * NS_PER_US) + xport_ack_delay(p);
+	uint64_t rto = p->srtt + MAX(4 * p->rttvar, 10 * NS_PER_US) + xport_ack_delay(p) +
+		       xport_lateness(p);
 
 	return p->srtt == 0 ? XPORT_RTO_FIRST : MAX(rto, XPORT_RTO_MIN);
 }
@@ -163,7 +164,7 @@ void xport_ack_in(struct xport *x, struct xport_peer *p, uint64_t now, const str
 	if (p->flight > 0 && p->newest_acked > slack && mark_lost(p, p->newest_acked - slack) > 0)
 		window_cut(p, now);
 	if (p->flight > 0)
-		xport_timer(x, &p->rto_at, now + xport_rto(p));
+		xport_timer(x, p, &p->rto_at, now + xport_rto(p));
 	else
 		p->rto_at = XPORT_NEVER;
 }
@@ -178,7 +179,7 @@ void xport_rto_run(struct xport *x, struct xport_peer *p, uint64_t now)
 	if (base << p->backoff < XPORT_RTO_MAX)
 		p->backoff++;
 	if (p->flight > 0)
-		xport_timer(x, &p->rto_at, now + xport_rto(p));
+		xport_timer(x, p, &p->rto_at, now + xport_rto(p));
 	else
 		p->rto_at = XPORT_NEVER;
 }

@@ -28,17 +28,29 @@ static inline void xport_ready(struct xport *x, const struct xport_peer *p)
 	x->ready |= BIT(xport_index(x, p));
 }
 
-/* Sets one of the peer's timers. */
-static inline void xport_timer(struct xport *x, uint64_t *timer, uint64_t at)
-{
-	*timer = at;
-	x->timer_at = MIN(x->timer_at, at);
-}
-
 /* How long an acknowledgement waits for data to ride on: about as long as an answer to the data takes. */
 static inline uint64_t xport_ack_delay(const struct xport_peer *p)
 {
 	return MIN(MAX(p->srtt, XPORT_ACK_DELAY_MIN), XPORT_ACK_DELAY_MAX);
+}
+
+/*
+ * How late after a timer's end the owner may come. One who has other reasons to come that often is not asked to set
+ * an alarm for each acknowledgement, most of which find data to ride on; where a CPU is emulated, alarms cost more
+ * than frames.
+ */
+static inline uint64_t xport_lateness(const struct xport_peer *p)
+{
+	return 2 * xport_ack_delay(p);
+}
+
+/* Sets one of the peer's timers. */
+static inline void xport_timer(struct xport *x, const struct xport_peer *p, uint64_t *timer,
+			       uint64_t at)
+{
+	*timer = at;
+	x->timer_at = MIN(x->timer_at, at);
+	x->wake_at = MIN(x->wake_at, at + xport_lateness(p));
 }
 
 static inline struct xport_seg *xport_seg(struct xport_channel *ch, uint32_t seq)

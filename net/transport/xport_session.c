@@ -94,7 +94,7 @@ static void begin(struct xport *x, struct xport_peer *p, uint64_t now, uint32_t 
 	p->open_now = false;
 	p->ack_now = p->ask = true;
 	p->open_wait = XPORT_OPEN_WAIT_MIN;
-	xport_timer(x, &p->open_at, now + p->open_wait);
+	xport_timer(x, p, &p->open_at, now + p->open_wait);
 	if (MIN(p->peer_mtu, x->config.mtu) > WIRE_MTU) {
 		p->probes = XPORT_PROBES;
 		p->probe_now = true;
@@ -143,7 +143,7 @@ void xport_break(struct xport *x, struct xport_peer *p, uint64_t now)
 	p->open_wait = XPORT_OPEN_WAIT_MIN;
 	p->open_now = true;
 	p->answer_now = false;
-	xport_timer(x, &p->open_at, now + p->open_wait);
+	xport_timer(x, p, &p->open_at, now + p->open_wait);
 	xport_ready(x, p);
 }
 

@@ -90,7 +90,7 @@ static size_t tx_probe(struct xport *x, struct xport_peer *p, uint64_t now, void
 	p->probe_now = false;
 	p->probes--;
 	if (p->probes > 0)
-		xport_timer(x, &p->probe_at, now + xport_rto(p));
+		xport_timer(x, p, &p->probe_at, now + xport_rto(p));
 	memset(s + 1, 0, body - sizeof(*s));
 	return seal(x, p, frame, body);
 }
@@ -172,7 +172,7 @@ static size_t tx_data(struct xport *x, struct xport_peer *p, unsigned c, uint64_
 	       (seg = next_seg(p, ch, (size_t)(last - at), &seq)) != NULL) {
 		seg->sent = now;
 		if (p->flight == 0 || p->rto_at == XPORT_NEVER)
-			xport_timer(x, &p->rto_at, now + xport_rto(p));
+			xport_timer(x, p, &p->rto_at, now + xport_rto(p));
 		p->flight += seg->len;
 		at = put_seg(ch, seg, seq, c, at);
 	}
@@ -206,7 +206,7 @@ static void timers_peer(struct xport *x, struct xport_peer *p, uint64_t now)
 	if (p->open_at <= now) {
 		p->open_now = true;
 		p->ack_now = p->ask = p->state == XPORT_OPEN;
-		xport_timer(x, &p->open_at, now + p->open_wait);
+		xport_timer(x, p, &p->open_at, now + p->open_wait);
 		p->open_wait = MIN(2 * p->open_wait, XPORT_OPEN_WAIT_MAX);
 	}
 	if (p->ack_at <= now) {
@@ -221,22 +221,30 @@ static void timers_peer(struct xport *x, struct xport_peer *p, uint64_t now)
 		xport_rto_run(x, p, now);
 }
 
+static uint64_t first_timer(const struct xport_peer *p)
+{
+	return MIN(MIN(p->open_at, p->ack_at), MIN(p->probe_at, p->rto_at));
+}
+
 static void timers_run(struct xport *x, uint64_t now)
 {
-	uint64_t first = XPORT_NEVER;
+	x->timer_at = x->wake_at = XPORT_NEVER;
 
 	for (unsigned i = 0; i < x->peer_count; i++) {
 		struct xport_peer *p = &x->peers[i];
+		uint64_t first;
 
 		if (p->state == XPORT_OFF)
 			continue;
-		if (MIN(MIN(p->open_at, p->ack_at), MIN(p->probe_at, p->rto_at)) <= now) {
+		if (first_timer(p) <= now) {
 			timers_peer(x, p, now);
 			xport_ready(x, p);
 		}
-		first = MIN(first, MIN(MIN(p->open_at, p->ack_at), MIN(p->probe_at, p->rto_at)));
+		first = first_timer(p);
+		x->timer_at = MIN(x->timer_at, first);
+		if (first != XPORT_NEVER)
+			x->wake_at = MIN(x->wake_at, first + xport_lateness(p));
 	}
-	x->timer_at = first;
 }
 
 size_t xport_tx(struct xport *x, uint64_t now, void *buf)
@@ -265,5 +273,5 @@ size_t xport_tx(struct xport *x, uint64_t now, void *buf)
 
 uint64_t xport_deadline(const struct xport *x)
 {
-	return x->ready ? 0 : x->timer_at;
+	return x->ready ? 0 : x->wake_at;
 }

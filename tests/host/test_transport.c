@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "net/transport/xport.h"
+#include "net/transport/xport_priv.h"
 #include "tests/host/plat.h"
 
 #define NODES      3
@@ -515,11 +515,51 @@ static void what_waits_shares_frames(void **state)
 	assert_int_equal(frames_for(&s, &r, 1, WIRE_MSG_MAX), 3);
 }
 
+static void an_acknowledgement_may_be_late(void **state)
+{
+	struct schedule s = {.nodes = 2,
+			     .latency = 100 * NS_PER_US,
+			     .messages = 100,
+			     .big = 200,
+			     .pace = 100 * NS_PER_US};
+	struct rng r = {1};
+	uint64_t now = NS_PER_S, delay;
+	const struct xport_part part = {"a question", 10};
+	uint8_t frame[WIRE_ETH + WIRE_MTU];
+	struct xport_event e;
+	size_t len;
+
+	clear_air();
+	for (unsigned i = 0; i < s.nodes; i++) {
+		nodes[i].mtu = WIRE_MTU;
+		nodes[i].restart_at = XPORT_NEVER;
+		boot(&r, &s, now, i);
+	}
+	/* The round trip is known, and nothing is under way any more. */
+	while (!all_done(&s) ||
+	       MIN(xport_deadline(&nodes[0].x), xport_deadline(&nodes[1].x)) != XPORT_NEVER)
+		now = step(&r, &s, now);
+	assert_int_equal(xport_send(&nodes[0].x, now, 1, WIRE_BULK, &part, 1), 0);
+	len = xport_tx(&nodes[0].x, now, frame);
+	xport_rx(&nodes[1].x, now, frame, len);
+	assert_true(xport_poll(&nodes[1].x, now, &e) && e.kind == XPORT_MSG);
+	assert_false(xport_poll(&nodes[1].x, now, &e));
+	/* It is due when somebody looks, but nobody is woken for it before twice that time is over. */
+	delay = xport_ack_delay(&nodes[1].peers[0]);
+	assert_int_equal(xport_tx(&nodes[1].x, now, frame), 0);
+	assert_int_equal(xport_deadline(&nodes[1].x), now + 3 * delay);
+	assert_int_equal(xport_tx(&nodes[1].x, now + delay - 1, frame), 0);
+	assert_true(xport_tx(&nodes[1].x, now + delay, frame) > 0);
+	/* And who waits for it does not take it for lost by then. */
+	assert_true(nodes[0].x.timer_at > now + 3 * delay);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_message_once_and_in_order),
 		cmocka_unit_test(what_waits_shares_frames),
+		cmocka_unit_test(an_acknowledgement_may_be_late),
 	};
 
 	if (argc > 1) {
