@@ -15,6 +15,13 @@ static void efer_set(struct svm_vcpu *x, uint64_t cr0, uint64_t efer)
 	x->vmcb->save.efer = (lma ? efer | EFER_LMA : efer & ~EFER_LMA) | EFER_SVME;
 }
 
+/* QEMU 10.0 takes the bit for reads of CR0 to be about reads of all control registers. */
+static void cr0_intercept(struct svm_vcpu *x)
+{
+	svm_intercept(x, SVM_EXIT_CR0_READ, x->cr0_cache || x->walk_root);
+	svm_intercept(x, SVM_EXIT_CR0_WRITE, x->cr0_cache);
+}
+
 /*
  * The cache is never really off: that would cost the node, and buy the guest nothing. As long as the
  * guest thinks it is, CR0 differs from what the CPU has and every access to it exits; else only writes
@@ -27,8 +34,7 @@ static void cr0_set(struct virt_vcpu *v, uint64_t value)
 	uint64_t old = s->cr0;
 
 	x->cr0_cache = value & CR0_CACHE;
-	svm_intercept(x, SVM_EXIT_CR0_READ, x->cr0_cache);
-	svm_intercept(x, SVM_EXIT_CR0_WRITE, x->cr0_cache);
+	cr0_intercept(x);
 	s->cr0 = (value | CR0_ET) & ~CR0_CACHE;
 	efer_set(x, s->cr0, s->efer);
 	if ((old ^ value) & CR0_TRANSLATION)
@@ -201,6 +207,7 @@ void svm_walk_root(struct virt_vcpu *v, gpa_t root)
 	x->walk_root = root;
 	x->cr3 = cr3;
 	x->vmcb->save.cr3 = root ? root : cr3;
+	cr0_intercept(x);
 	svm_intercept(x, SVM_EXIT_CR3_READ, root);
 	svm_intercept(x, SVM_EXIT_CR3_WRITE, root);
 	svm_intercept(x, SVM_EXIT_INVLPG, root);

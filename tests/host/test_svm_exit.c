@@ -169,6 +169,8 @@ static void walks_another_table(void **state)
 	assert_int_equal(svm_reg_get(&v, REG_CR3), 0x6000);
 	assert_true(intercepted(SVM_EXIT_CR3_READ) && intercepted(SVM_EXIT_CR3_WRITE) &&
 		    intercepted(SVM_EXIT_INVLPG));
+	svm_reg_set(&v, REG_CR0, CR0_PE | CR0_ET);
+	assert_true(intercepted(SVM_EXIT_CR0_READ) && !intercepted(SVM_EXIT_CR0_WRITE));
 	assert_true(intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
 	e = leave(SVM_EXIT_EXCEPTION + VECTOR_PF, 6, 0xc0001234);
 	assert_int_equal(e.kind, VM_EXIT_EXCEPTION);
@@ -179,8 +181,9 @@ static void walks_another_table(void **state)
 	assert_true(intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
 	svm_walk_root(&v, 0);
 	assert_int_equal(s->cr3, 0x6000);
-	assert_false(intercepted(SVM_EXIT_CR3_READ) || intercepted(SVM_EXIT_CR3_WRITE) ||
-		     intercepted(SVM_EXIT_INVLPG) || intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
+	assert_false(intercepted(SVM_EXIT_CR0_READ) || intercepted(SVM_EXIT_CR3_READ) ||
+		     intercepted(SVM_EXIT_CR3_WRITE) || intercepted(SVM_EXIT_INVLPG) ||
+		     intercepted(SVM_EXIT_EXCEPTION + VECTOR_PF));
 }
 
 /* The guest sees CD and NW as it set them; the CPU never has them, and says when they matter. */
