@@ -491,6 +491,17 @@ static uint64_t frames_for(const struct schedule *s, struct rng *r, unsigned cou
 	return total.frames - before;
 }
 
+/* At NS_PER_S, with nothing under way. */
+static void boot_all(struct rng *r, const struct schedule *s)
+{
+	clear_air();
+	for (unsigned i = 0; i < s->nodes; i++) {
+		nodes[i].mtu = WIRE_MTU;
+		nodes[i].restart_at = XPORT_NEVER;
+		boot(r, s, NS_PER_S, i);
+	}
+}
+
 static void what_waits_shares_frames(void **state)
 {
 	const size_t room = WIRE_MTU - WIRE_DATA_HEAD + sizeof(struct wire_data);
@@ -498,12 +509,7 @@ static void what_waits_shares_frames(void **state)
 	struct schedule s = {.nodes = 2, .latency = 1000};
 	struct rng r = {1};
 
-	clear_air();
-	for (unsigned i = 0; i < s.nodes; i++) {
-		nodes[i].mtu = WIRE_MTU;
-		nodes[i].restart_at = XPORT_NEVER;
-		boot(&r, &s, NS_PER_S, i);
-	}
+	boot_all(&r, &s);
 	/* With no message to send the pair only opens its session. */
 	while (!nodes[0].peers[1].sealed || !nodes[1].peers[0].sealed)
 		step(&r, &s, NS_PER_S);
@@ -529,12 +535,7 @@ static void an_acknowledgement_may_be_late(void **state)
 	struct xport_event e;
 	size_t len;
 
-	clear_air();
-	for (unsigned i = 0; i < s.nodes; i++) {
-		nodes[i].mtu = WIRE_MTU;
-		nodes[i].restart_at = XPORT_NEVER;
-		boot(&r, &s, now, i);
-	}
+	boot_all(&r, &s);
 	/* The round trip is known, and nothing is under way any more. */
 	while (!all_done(&s) ||
 	       MIN(xport_deadline(&nodes[0].x), xport_deadline(&nodes[1].x)) != XPORT_NEVER)
