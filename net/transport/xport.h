@@ -135,7 +135,7 @@ struct xport {
 	uint64_t ready;    /* bit n: peer n may have something to send */
 	uint64_t events;   /* bit n: peer n has ev_down or ev_up */
 	uint64_t timer_at; /* no timer of any peer runs out before */
-	uint64_t wake_at;  /* and at none of them is it too late until then */
+	uint64_t wake_at;  /* and none has run out for too long until then */
 	unsigned turn;     /* peer served last */
 	/* What xport_poll still has to deliver of the frame that came last: its segments not looked at yet. */
 	struct xport_peer *rx_peer;
@@ -193,7 +193,10 @@ bool xport_poll(struct xport *x, uint64_t now, struct xport_event *event);
 /* Builds the next frame that is due into `buf` of at least WIRE_ETH + config.mtu bytes; 0: none. */
 size_t xport_tx(struct xport *x, uint64_t now, void *buf);
 
-/* When xport_tx may next have something to send if no frame comes before; XPORT_NEVER: nothing. */
+/*
+ * When xport_tx is to be called at the latest if no frame comes before; XPORT_NEVER: it has nothing to send. It may
+ * have something earlier: who comes by anyway need not wait.
+ */
 uint64_t xport_deadline(const struct xport *x);
 
 /* True when everything sent to the peer has been acknowledged. */

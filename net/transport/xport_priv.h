@@ -44,13 +44,19 @@ static inline uint64_t xport_lateness(const struct xport_peer *p)
 	return 2 * xport_ack_delay(p);
 }
 
+/* One of the peer's timers runs out at `at`. */
+static inline void xport_due(struct xport *x, const struct xport_peer *p, uint64_t at)
+{
+	x->timer_at = MIN(x->timer_at, at);
+	x->wake_at = MIN(x->wake_at, at + xport_lateness(p));
+}
+
 /* Sets one of the peer's timers. */
 static inline void xport_timer(struct xport *x, const struct xport_peer *p, uint64_t *timer,
 			       uint64_t at)
 {
 	*timer = at;
-	x->timer_at = MIN(x->timer_at, at);
-	x->wake_at = MIN(x->wake_at, at + xport_lateness(p));
+	xport_due(x, p, at);
 }
 
 static inline struct xport_seg *xport_seg(struct xport_channel *ch, uint32_t seq)

@@ -241,9 +241,8 @@ static void timers_run(struct xport *x, uint64_t now)
 			xport_ready(x, p);
 		}
 		first = first_timer(p);
-		x->timer_at = MIN(x->timer_at, first);
 		if (first != XPORT_NEVER)
-			x->wake_at = MIN(x->wake_at, first + xport_lateness(p));
+			xport_due(x, p, first);
 	}
 }
 

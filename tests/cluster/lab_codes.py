@@ -74,15 +74,21 @@ def interrupted(number):
     check(not leftovers(), f"after {number!r} there are left: {leftovers()}")
 
 
-def killed_emulator_is_noticed():
-    process = start(*QUICK, "--expect", "no such line", logs="killed")
+def killed_emulator_is_noticed(logs, ready, code, sentence):
+    """`ready` tells when to kill it."""
+    process = start(*QUICK, "--expect", "no such line", logs=logs)
     deadline = time.monotonic() + 20
-    while not leftovers() and time.monotonic() < deadline:
+    while not ready() and time.monotonic() < deadline:
         time.sleep(0.1)
     for line in leftovers():
         os.kill(int(line.split()[0]), signal.SIGKILL)
-    said = finish(process, 3)
-    check("ended at once: it died of SIGKILL" in said, f"not told that the emulator died: '{said}'")
+    said = finish(process, code)
+    check(sentence in said, f"not told that the emulator died: '{said}'")
+
+
+def console_talks():
+    path = os.path.join(LOGS, "killed-later", "console.log")
+    return os.path.isfile(path) and os.path.getsize(path) > 0
 
 
 def stale_folder_is_removed():
@@ -105,5 +111,6 @@ unmet_expectations_exit_1()
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
     interrupted(number)
 stale_folder_is_removed()
-killed_emulator_is_noticed()
+killed_emulator_is_noticed("killed-at-once", leftovers, 3, "ended at once: it died of SIGKILL")
+killed_emulator_is_noticed("killed-later", console_talks, 1, "the emulator ended with code -9")
 print(f"  {NAME}: all held")
