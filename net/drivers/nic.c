@@ -148,7 +148,7 @@ uint8_t *nic_tx_buffer(struct nic *nic)
 
 void nic_tx_send(struct nic *nic, size_t len)
 {
-	ASSERT(len >= NIC_ETH && len <= (size_t)NIC_ETH + nic->mtu);
+	ASSERT(nic_fits(nic, len));
 	nic->stats.tx_frames++;
 	nic->stats.tx_bytes += len;
 	nic->id->ops->tx_send(nic, (uint16_t)len);
@@ -157,6 +157,23 @@ void nic_tx_send(struct nic *nic, size_t len)
 void nic_tx_kick(struct nic *nic)
 {
 	nic->id->ops->tx_kick(nic);
+}
+
+bool nic_send(struct nic *nic, const void *frame, size_t len)
+{
+	uint8_t *buffer;
+
+	if (!nic_fits(nic, len)) {
+		nic->stats.tx_unfit++;
+		return true;
+	}
+	buffer = nic_tx_buffer(nic);
+	if (!buffer)
+		return false;
+	memcpy(buffer, frame, len);
+	nic_tx_send(nic, len);
+	nic_tx_kick(nic);
+	return true;
 }
 
 bool nic_rx(struct nic *nic, struct nic_frame *frame)

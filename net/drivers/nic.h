@@ -20,6 +20,7 @@
 #define NIC_MTU          1500
 #define NIC_MTU_JUMBO    4400 /* a page and what is told about it, in one frame */
 #define NIC_ETH          14
+#define NIC_ETH_VLAN     18  /* with an 802.1Q tag, which does not count for the MTU */
 #define NIC_RX_BUFFERS   192 /* the largest ring and spares for buffers that are kept */
 #define NIC_RING_MAX     128
 #define NIC_BUFFER       2048
@@ -47,6 +48,7 @@ struct nic_hw {
 struct nic_stats {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t tx_full;         /* no buffer was free */
+	uint64_t tx_unfit;        /* shorter or longer than any card sends: dropped */
 	uint64_t rx_errors;       /* damaged, cut or longer than a buffer: dropped */
 	uint64_t rx_starved;      /* a ring slot stayed empty because all buffers were kept */
 	uint64_t bad_descriptors; /* what the card wrote can't be */
@@ -163,11 +165,23 @@ int nic_probe(struct nic *nic, const struct nic_hw *hw, struct why *why) MUST_CH
 int nic_start(struct nic *nic, void *mem, size_t size, uint16_t mtu, struct why *why) MUST_CHECK;
 void nic_stop(struct nic *nic);
 
-/* Room for one frame of NIC_ETH + mtu bytes, NULL when the ring is full; asking twice gives the same. */
+/* A frame of so many bytes can be sent: a header at least, and a tagged frame of the full MTU at most. */
+static inline bool nic_fits(const struct nic *nic, size_t len)
+{
+	return len >= NIC_ETH && len <= (size_t)NIC_ETH_VLAN + nic->mtu;
+}
+
+/* Room for one frame that nic_fits, NULL when the ring is full; asking twice gives the same. */
 uint8_t *nic_tx_buffer(struct nic *nic);
+/* The frame in that buffer; its length is ours: nic_fits says yes. */
 void nic_tx_send(struct nic *nic, size_t len);
 /* Tells the card about all frames sent since the last kick. */
 void nic_tx_kick(struct nic *nic);
+/*
+ * All of that for a frame from elsewhere, whatever its length: it is copied. False: the ring is full. A
+ * frame that does not fit is dropped and counted, and true.
+ */
+bool nic_send(struct nic *nic, const void *frame, size_t len) MUST_CHECK;
 
 bool nic_rx(struct nic *nic, struct nic_frame *frame);
 void nic_rx_done(struct nic *nic, unsigned buffer);

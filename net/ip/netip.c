@@ -89,18 +89,12 @@ static err_t link_output(struct netif *netif, struct pbuf *p)
 
 bool netip_send(const void *frame, size_t len)
 {
-	uint8_t *buf;
+	bool sent;
 
 	netip_assert_owner();
-	buf = nic_tx_buffer(netip.nic);
-	if (buf == NULL) {
-		netip.stats.tx_full++;
-		return false;
-	}
-	memcpy(buf, frame, len);
-	nic_tx_send(netip.nic, len);
-	nic_tx_kick(netip.nic);
-	return true;
+	sent = nic_send(netip.nic, frame, len);
+	netip.stats.tx_full += !sent;
+	return sent;
 }
 
 /* --- Set-up --- */

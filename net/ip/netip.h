@@ -47,7 +47,7 @@ bool netip_poll(uint64_t now);
 /* When netip_poll has something to do even if no frame comes. */
 uint64_t netip_deadline(uint64_t now);
 
-/* Sends one frame that is ready-made, as the transport's are; false: the ring is full. */
+/* Sends one frame that is ready-made, of any length (nic_send); false: the ring is full. */
 bool netip_send(const void *frame, size_t len);
 
 /* Our address as written, 0 while there is none. */

@@ -107,6 +107,37 @@ static void sends_around_the_ring(void **state)
 	}
 }
 
+/* What a guest sends: a tag makes a full frame four bytes longer, and beyond that nothing goes out. */
+static void frames_of_any_length(void **state)
+{
+	static const size_t fits[] = {14, 60, 1514, 1515, 1518},
+			    unfit[] = {0, 13, 1519, 4096, 65535};
+	static uint8_t frame[65536];
+
+	for (size_t i = 0; i < sizeof(frame); i++)
+		frame[i] = (uint8_t)(i * 13 >> 3);
+	FOR_EACH_CARD
+	{
+		card_start(card, NIC_MTU);
+		for (unsigned i = 0; i < ARRAY_LEN(fits); i++) {
+			assert_true(nic_send(&nic, frame, fits[i]));
+			assert_int_equal(fake.sent, i + 1);
+			assert_int_equal(fake.sent_len, fits[i]);
+			assert_memory_equal(fake.sent_frame, frame, fits[i]);
+		}
+		for (unsigned i = 0; i < ARRAY_LEN(unfit); i++)
+			assert_true(nic_send(&nic, frame, unfit[i]));
+		assert_int_equal(fake.sent, ARRAY_LEN(fits));
+		assert_int_equal(nic.stats.tx_unfit, ARRAY_LEN(unfit));
+		/* a full ring is another matter */
+		fake.hold_tx = true;
+		while (nic_send(&nic, frame, 60))
+			;
+		assert_true(nic_send(&nic, frame, 1519));
+		assert_false(nic_send(&nic, frame, 1518));
+	}
+}
+
 static void a_full_ring_says_so_and_recovers(void **state)
 {
 	FOR_EACH_CARD
@@ -375,6 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_with_its_mac_and_link),
 		cmocka_unit_test(sends_around_the_ring),
+		cmocka_unit_test(frames_of_any_length),
 		cmocka_unit_test(a_full_ring_says_so_and_recovers),
 		cmocka_unit_test(receives_around_the_ring),
 		cmocka_unit_test(kept_buffers_starve_and_come_back),
