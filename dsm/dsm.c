@@ -72,17 +72,15 @@ static int dispatch(struct step *s, uint16_t from, const struct dsm_msg *m)
 static int step_event(struct step *s, const struct dsm_event *in)
 {
 	struct dsm *d = s->d;
-	bool agents = in->kind == DSM_EV_FAULT || in->kind == DSM_EV_ACQUIRE;
+	bool fault = in->kind == DSM_EV_FAULT;
 
-	if ((agents || in->kind == DSM_EV_RELEASE) && in->agent >= d->cfg.agents)
+	if ((fault || in->kind == DSM_EV_RELEASE) && in->agent >= d->cfg.agents)
 		return ERR_INVALID;
-	if (agents && (in->gfn >= d->cfg.gfns || in->access > DSM_EXECUTE))
+	if (fault && (in->gfn >= d->cfg.gfns || in->access > DSM_EXECUTE))
 		return ERR_INVALID;
 	switch (in->kind) {
 	case DSM_EV_FAULT:
 		return agent_fault(s, in);
-	case DSM_EV_ACQUIRE:
-		return agent_acquire(s, in);
 	case DSM_EV_RELEASE:
 		if (dsm_agents(d)[in->agent].state == AGENT_WAIT)
 			return ERR_INVALID;

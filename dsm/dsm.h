@@ -68,25 +68,21 @@ struct dsm_config {
 	/* They end where 2^ahead_shift pages do: there may be a hole behind them, which is no memory. */
 	uint8_t ahead_shift;
 	uint32_t heat_sets; /* of 4 pages each that the list of hot pages can hold; 0: no list */
-	uint64_t pin_ns;    /* how long an acquired page can keep a remote request waiting */
 };
 
 enum dsm_access { DSM_READ, DSM_WRITE, DSM_EXECUTE };
 
 enum dsm_event_kind {
-	/* A vCPU can't go on: `agent`, `gfn`, `access`. `cookie` tells instructions apart: the same
+	/* An agent can't go on: `agent`, `gfn`, `access`. `cookie` tells instructions apart: the same
 	 * value again means the same instruction was tried again without having retired. */
 	DSM_EV_FAULT,
-	/* Hypervisor code wants a page until it says DSM_EV_RELEASE. Several may be acquired by one
-	 * agent in rising order of gfn; out of order only what is here at once, else ERR_BUSY. */
-	DSM_EV_ACQUIRE,
 	/* `agent` needs none of its pages any more: the instruction has retired, the copy is done. */
 	DSM_EV_RELEASE,
 	/* The DSM_ACT_KICK for `gfn` is done on all CPUs of this node. */
 	DSM_EV_FLUSHED,
 	/* `msg` has come from `peer`; its page, if it carries one, is for the DSM_ACT_FILL. */
 	DSM_EV_MESSAGE,
-	/* Nothing but `now_ns`: holds and pins may end. Due at dsm_deadline(). */
+	/* Nothing but `now_ns`: holds may end. Due at dsm_deadline(). */
 	DSM_EV_TICK,
 	/* `peer` is gone: memory may be gone with it. Nothing is served from here on. */
 	DSM_EV_PEER_LOST,
@@ -117,12 +113,8 @@ enum dsm_action_kind {
 	/* Take access to `gfn` down to `perm`, make every local CPU leave guest mode and flush, then
 	 * give DSM_EV_FLUSHED. Until then the guest may still use the old rights. */
 	DSM_ACT_KICK,
-	/* `agent` has all pages it asked for: enter the guest again, or use the pages; `frame` is the
-	 * one of the `gfn` named last. */
+	/* `agent` has all pages it asked for: try again what faulted. */
 	DSM_ACT_RESUME,
-	/* `agent` has kept acquired pages for too long and others wait: it must not touch them after
-	 * this action; they are released. */
-	DSM_ACT_REVOKE,
 	/* Guest memory is no longer whole or a peer broke the protocol: stop the guest on this node
 	 * and say dsm_stop_reason(). */
 	DSM_ACT_STOP,
@@ -152,7 +144,7 @@ struct dsm_stats {
 	uint64_t kicks;
 	uint64_t deferred; /* requests that waited here for a hold, a flush or a grant */
 	uint64_t restarts; /* instructions whose pages had to be gathered in order again */
-	uint64_t holds_expired, pins_revoked;
+	uint64_t holds_expired;
 	uint64_t guesses,
 		guesses_wrong; /* reads that asked to write, and those nothing was written after */
 	uint64_t aheads;       /* pages asked for before they were needed */
@@ -176,8 +168,8 @@ struct dsm *dsm_init(void *mem, const struct dsm_config *cfg);
 uint32_t dsm_actions_max(const struct dsm_config *cfg);
 
 /*
- * 0; ERR_BUSY for an acquire out of order that would wait (nothing was changed); ERR_INVALID when the
- * caller or a peer broke a rule, or ERR_NOTFOUND once the engine has stopped (see dsm_stop_reason).
+ * 0; ERR_INVALID when the caller or a peer broke a rule, or ERR_NOTFOUND once the engine has stopped
+ * (see dsm_stop_reason).
  */
 int dsm_step(struct dsm *d, const struct dsm_event *in, struct dsm_actions *out);
 

@@ -58,7 +58,7 @@ static void agent_keep(struct step *s, struct agent *a)
 {
 	struct kept *kept = dsm_kept(s->d, a);
 
-	if (a->state != AGENT_RUN || a->pin || a->deadline_ns <= s->d->now)
+	if (a->state != AGENT_RUN || a->deadline_ns <= s->d->now)
 		return;
 	for (uint32_t i = 0; i < a->count && a->kept_count < s->d->cfg.kept_max; i++) {
 		struct need *n = &a->set[i];
@@ -120,8 +120,7 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 	}
 	if (p->version == 0 && page_homed(s->d, p) && p->mapped == DSM_PERM_NONE)
 		page_act(s, DSM_ACT_ZERO, p);
-	if (!a->pin)
-		page_map(s, p, n->write);
+	page_map(s, p, n->write);
 	hold_change(p, n->write, 1);
 	n->held = true;
 	return true;
@@ -138,16 +137,12 @@ static uint64_t hold_time(const struct dsm *d, const struct agent *a)
 static void agent_resume(struct step *s, struct agent *a)
 {
 	struct dsm *d = s->d;
-	struct page *p = page_find(d, a->gfn);
-	struct dsm_action *act = step_act(s, DSM_ACT_RESUME);
 	uint64_t took = d->now - a->since_ns;
 
-	act->agent = (uint16_t)(a - dsm_agents(d));
-	act->gfn = a->gfn;
-	act->frame = p ? page_frame(d, p) : 0;
+	step_act(s, DSM_ACT_RESUME)->agent = (uint16_t)(a - dsm_agents(d));
 	dsm_count(d)->faults_local += !a->remote;
 	a->state = AGENT_RUN;
-	a->deadline_ns = d->now + (a->pin ? d->cfg.pin_ns : hold_time(d, a));
+	a->deadline_ns = d->now + hold_time(d, a);
 	hist_add(a->access == DSM_WRITE ? &dsm_count(d)->write_ns : &dsm_count(d)->read_ns, took);
 }
 
@@ -237,7 +232,6 @@ void agent_leave(struct step *s, struct agent *a)
 
 static void agent_begin(struct step *s, struct agent *a, const struct dsm_event *in)
 {
-	a->gfn = in->gfn;
 	a->access = (uint8_t)in->access;
 	a->since_ns = in->now_ns;
 	a->remote = false;
@@ -250,7 +244,7 @@ int agent_fault(struct step *s, const struct dsm_event *in)
 {
 	struct agent *a = &dsm_agents(s->d)[in->agent];
 
-	if (a->state == AGENT_WAIT || (a->pin && a->count))
+	if (a->state == AGENT_WAIT)
 		return ERR_INVALID;
 	if (in->cookie != a->cookie || (a->count == s->d->cfg.set_max && !needs(a, in->gfn))) {
 		kept_end(s, a, s->d->now);
@@ -261,40 +255,6 @@ int agent_fault(struct step *s, const struct dsm_event *in)
 	}
 	dsm_count(s->d)->restarts += a->count && in->gfn < a->set[a->count - 1].gfn;
 	a->cookie = in->cookie;
-	a->pin = false;
-	agent_begin(s, a, in);
-	return 0;
-}
-
-/* True when `gfn` is above all the agent holds, or can be had without waiting. */
-static bool acquire_in_order(struct step *s, const struct agent *a, gfn_t gfn, bool write)
-{
-	struct page *p;
-	bool here;
-
-	if (a->count == 0 || gfn > a->set[a->count - 1].gfn)
-		return true;
-	p = page_get(s->d, gfn);
-	if (!p)
-		return false;
-	here = page_allows(p, write) && p->q_head == DSM_NIL;
-	page_settle(s->d, p);
-	return here;
-}
-
-int agent_acquire(struct step *s, const struct dsm_event *in)
-{
-	struct agent *a = &dsm_agents(s->d)[in->agent];
-
-	if (a->state == AGENT_WAIT || (!a->pin && a->state == AGENT_RUN))
-		return ERR_INVALID;
-	if (!a->pin)
-		agent_release(s, a, true);
-	if (a->count == s->d->cfg.set_max && !needs(a, in->gfn))
-		return ERR_INVALID;
-	if (!acquire_in_order(s, a, in->gfn, in->access == DSM_WRITE))
-		return ERR_BUSY;
-	a->pin = true;
 	agent_begin(s, a, in);
 	return 0;
 }
@@ -375,12 +335,7 @@ void agents_tick(struct step *s)
 		kept_end(s, a, s->d->now);
 		if (a->state != AGENT_RUN || a->deadline_ns > s->d->now || !agent_blocks(s->d, a))
 			continue;
-		if (a->pin) {
-			step_act(s, DSM_ACT_REVOKE)->agent = (uint16_t)i;
-			dsm_count(s->d)->pins_revoked++;
-		} else {
-			dsm_count(s->d)->holds_expired++;
-		}
-		agent_release(s, a, a->pin);
+		dsm_count(s->d)->holds_expired++;
+		agent_release(s, a, false);
 	}
 }

@@ -71,10 +71,9 @@ struct guess {
 
 struct agent {
 	uint64_t cookie, since_ns, deadline_ns, order;
-	gfn_t gfn;     /* named last */
 	gfn_t waiting; /* AGENT_WAIT: for this page */
 	uint8_t state, access;
-	bool pin, no_frame, remote;
+	bool no_frame, remote;
 	uint8_t tries, count;
 	uint8_t kept_count;
 	struct need set[DSM_SET_MAX]; /* in rising order of gfn */
@@ -190,7 +189,6 @@ void evict_send(struct step *s, struct page *p);
 
 /* dsm_agent.c */
 int agent_fault(struct step *s, const struct dsm_event *in);
-int agent_acquire(struct step *s, const struct dsm_event *in);
 void agent_release(struct step *s, struct agent *a, bool forget);
 void agent_leave(struct step *s, struct agent *a); /* it needs nothing any more */
 void agents_wake(struct step *s, gfn_t gfn, bool granted);

@@ -217,8 +217,6 @@ static void carry_out(const struct dsm_action *a, const void *page)
 	case DSM_ACT_RESUME:
 		resume(a->agent);
 		break;
-	case DSM_ACT_REVOKE: /* nothing is ever acquired: see share_acquire() */
-		break;
 	case DSM_ACT_STOP:
 		vm_fail(share.vm, "%s", dsm_stop_reason(share.dsm));
 		break;
@@ -466,7 +464,6 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 		.ahead_from = AHEAD_FROM,
 		.ahead_shift = AHEAD_SHIFT,
 		.heat_sets = HEAT_SETS,
-		.pin_ns = NS_PER_S,
 	};
 	size_t size;
 	void *mem;

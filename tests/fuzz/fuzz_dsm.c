@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void event(struct dsm *d, struct dsm_actions *out, const uint8_t *b, uint64_t now)
 {
-	struct dsm_event in = {.kind = (enum dsm_event_kind)(b[0] % 7),
+	struct dsm_event in = {.kind = (enum dsm_event_kind)(b[0] % 6),
 			       .access = (enum dsm_access)(b[1] % 3),
 			       .agent = b[1] >> 4 & 1,
 			       .peer = 1 + (b[2] & 1),
@@ -50,7 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 .hold_ns = 10,
 				 .hold_max_ns = 100,
 				 .hold_fetches = 8,
-				 .pin_ns = 10,
 				 .heat_sets = 1};
 	struct dsm_actions out = {.list = list, .room = 512};
 	struct dsm_msg m;

@@ -16,7 +16,7 @@
 static struct dsm *nodes[NODES];
 static struct dsm_msg wire[64];
 static uint16_t wire_from[64], wire_to[64];
-static unsigned wire_count, sent, pages_sent, mapped, resumed[NODES], revoked, stopped;
+static unsigned wire_count, sent, pages_sent, mapped, resumed[NODES], stopped;
 
 static uint64_t now; /* when messages arrive */
 
@@ -36,7 +36,6 @@ static struct dsm_config config(uint16_t self)
 				   .hold_ns = 100,
 				   .hold_max_ns = 1000,
 				   .hold_fetches = 3,
-				   .pin_ns = 500,
 				   .guesses = 16,
 				   .guess_from = 2,
 				   .ahead_max = 4,
@@ -47,7 +46,7 @@ static struct dsm_config config(uint16_t self)
 
 static int start(void **state)
 {
-	wire_count = sent = pages_sent = mapped = revoked = stopped = 0;
+	wire_count = sent = pages_sent = mapped = stopped = 0;
 	now = 0;
 	memset(resumed, 0, sizeof(resumed));
 	for (uint16_t n = 0; n < NODES; n++) {
@@ -85,7 +84,6 @@ static int step(uint16_t node, struct dsm_event in)
 		}
 		mapped += a->kind == DSM_ACT_MAP;
 		resumed[node] += a->kind == DSM_ACT_RESUME;
-		revoked += a->kind == DSM_ACT_REVOKE;
 		stopped += a->kind == DSM_ACT_STOP;
 	}
 	for (uint32_t i = 0; i < out.count; i++) {
@@ -249,25 +247,6 @@ static void a_wait_for_a_holder_is_no_fetch(void **state)
 	assert_int_equal(dsm_deadline(nodes[2]), now + 3 * 60);
 }
 
-static void pins_are_ordered_and_revoked(void **state)
-{
-	struct dsm_event pin = {.kind = DSM_EV_ACQUIRE, .gfn = 2, .access = DSM_WRITE};
-
-	step(1, pin);
-	deliver_all();
-	pin.gfn = 1;
-	assert_int_equal(step(1, pin), ERR_BUSY);
-	assert_int_equal(dsm_deadline(nodes[1]), UINT64_MAX);
-	step(2,
-	     (struct dsm_event){.kind = DSM_EV_FAULT, .gfn = 2, .access = DSM_READ, .cookie = 1});
-	deliver_all();
-	assert_int_equal(dsm_deadline(nodes[1]), 500);
-	step(1, (struct dsm_event){.kind = DSM_EV_TICK, .now_ns = 500});
-	deliver_all();
-	assert_int_equal(revoked, 1);
-	assert_int_equal(resumed[2], 1);
-}
-
 static void a_lost_node_stops_everything(void **state)
 {
 	step(0, (struct dsm_event){.kind = DSM_EV_PEER_LOST, .peer = 2});
@@ -410,7 +389,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(holds_keep_and_expire, start, finish),
 		cmocka_unit_test_setup_teardown(holds_last_for_some_quick_fetches, start, finish),
 		cmocka_unit_test_setup_teardown(a_wait_for_a_holder_is_no_fetch, start, finish),
-		cmocka_unit_test_setup_teardown(pins_are_ordered_and_revoked, start, finish),
 		cmocka_unit_test_setup_teardown(a_lost_node_stops_everything, start, finish),
 		cmocka_unit_test_setup_teardown(a_lying_peer_stops_the_engine, start, finish),
 		cmocka_unit_test_setup_teardown(reads_before_writes_ask_to_write, start, finish),

@@ -52,7 +52,6 @@ static struct dsm_config node_config(uint16_t self)
 		.hold_ns = 20000,
 		.hold_max_ns = 1000000,
 		.hold_fetches = 8,
-		.pin_ns = 1000000,
 	};
 }
 
@@ -198,8 +197,6 @@ static void carry_out(struct hosted_node *n, const struct dsm_action *a, gfn_t g
 		return;
 	case DSM_ACT_RESUME:
 		n->resumed = true;
-		return;
-	case DSM_ACT_REVOKE:
 		return;
 	case DSM_ACT_STOP:
 		fprintf(stderr, "bench: node %u stops: %s\n", n->number, dsm_stop_reason(n->dsm));

@@ -111,8 +111,8 @@ uint64_t world_agent_code(const struct symmetry *y, const struct world *w, unsig
 			  uint64_t cookie)
 {
 	const struct agent *g = &dsm_agents(world_dsm(w, n))[a];
-	uint64_t code = w->resumed[n][a] | g->state << 1 | g->count << 3 |
-			(g->cookie == cookie) << 6 | g->pin << 7;
+	uint64_t code =
+		w->resumed[n][a] | g->state << 1 | g->count << 3 | (g->cookie == cookie) << 6;
 
 	if (g->state == AGENT_WAIT)
 		code |= (uint64_t)(1 + y->page[g->waiting]) << 8 | (uint64_t)g->no_frame << 11;

@@ -31,7 +31,6 @@ static struct dsm_config node_config(unsigned self)
 				world_cfg.ahead_max + 1u,
 		.hold_ns = 1000,
 		.hold_max_ns = 100000,
-		.pin_ns = 1000,
 	};
 }
 
@@ -93,10 +92,6 @@ static void carry_out(struct world *w, unsigned node, const struct dsm_action *a
 		return;
 	case DSM_ACT_RESUME:
 		w->resumed[node][a->agent] = 1;
-		w->acquired[node][a->agent] = (uint8_t)a->frame;
-		return;
-	case DSM_ACT_REVOKE:
-		w->revoked[node][a->agent] = 1;
 		return;
 	case DSM_ACT_STOP:
 		return;
@@ -124,7 +119,7 @@ int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8
 		return err;
 	if (d->stopped)
 		w->broken = d->stopped;
-	else if (err && err != ERR_BUSY)
+	else if (err)
 		w->broken = "the engine refused an event";
 	return err;
 }

@@ -47,8 +47,6 @@ struct world {
 	uint8_t content[W_NODES][W_FRAMES];
 	uint8_t zero[W_PAGES]; /* what a page of zeros counts as */
 	uint8_t resumed[W_NODES][W_AGENTS];
-	uint8_t acquired[W_NODES][W_AGENTS]; /* frame of the last resume */
-	uint8_t revoked[W_NODES][W_AGENTS];
 	uint8_t lost[W_NODES]; /* this node was told that another is gone */
 	const char *broken;    /* what an engine said when it stopped, or what the channels saw */
 };

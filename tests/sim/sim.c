@@ -106,8 +106,6 @@ static void carry_out(struct sim *s, uint16_t n, const struct dsm_action *a, uin
 					       .node = n,
 					       .agent = a->agent});
 		return;
-	case DSM_ACT_REVOKE:
-		return;
 	case DSM_ACT_STOP:
 		node->stopped = true;
 		return;
@@ -285,7 +283,6 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.ahead_max = s->cfg.ahead_max,
 		.ahead_from = 2,
 		.ahead_shift = 4,
-		.pin_ns = 50000,
 	};
 	struct why why;
 	size_t size = dsm_size(&cfg, &why);
