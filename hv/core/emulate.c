@@ -2,25 +2,14 @@
 #include "hv/base/fmt.h"
 #include "hv/base/string.h"
 #include "hv/core/alu.h"
-#include "hv/core/devices.h"
 #include "hv/core/emulate_insn.h"
 #include "hv/x86/msr.h"
-
-/* Iterations of a REP string instruction between two looks at events; RIP stays on it meanwhile. */
-#define STRING_BURST 256
-
-/* A handler returns 0 (done: move RIP), AGAIN (more iterations: leave RIP), or ERR_INVALID (e->fault). */
-#define AGAIN   1
-#define UNKNOWN 2
 
 static int do_mov(struct emu *e, unsigned arg)
 {
 	uint64_t value;
-	int err;
+	int err = emu_operand_read(e, &e->op[1], &value);
 
-	if (emu_is_mov_cr(e))
-		return emu_mov_cr(e, arg);
-	err = emu_operand_read(e, &e->op[1], &value);
 	return err ? err : emu_operand_write(e, &e->op[0], value);
 }
 
@@ -138,8 +127,9 @@ static int do_imul(struct emu *e, unsigned arg)
 }
 
 /* CMOVcc reads its source in either case (SDM vol. 2A). */
-static int do_cmov(struct emu *e, unsigned cc)
+static int do_cmov(struct emu *e, unsigned arg)
 {
+	unsigned cc = e->insn.opcode & 0xf;
 	uint64_t old, value;
 	int err = emu_operand_read(e, &e->op[0], &old);
 
@@ -149,22 +139,14 @@ static int do_cmov(struct emu *e, unsigned cc)
 		   : emu_operand_write(e, &e->op[0], alu_condition(cc, e->rflags) ? value : old);
 }
 
-static int do_set(struct emu *e, unsigned cc)
+static int do_set(struct emu *e, unsigned arg)
 {
-	return emu_operand_write(e, &e->op[0], alu_condition(cc, e->rflags));
-}
-
-static ZydisRegister accumulator(unsigned bytes)
-{
-	return bytes == 1   ? ZYDIS_REGISTER_AL
-	       : bytes == 2 ? ZYDIS_REGISTER_AX
-	       : bytes == 4 ? ZYDIS_REGISTER_EAX
-			    : ZYDIS_REGISTER_RAX;
+	return emu_operand_write(e, &e->op[0], alu_condition(e->insn.opcode & 0xf, e->rflags));
 }
 
 static int do_cmpxchg(struct emu *e, unsigned arg)
 {
-	ZydisRegister acc = accumulator(e->op[0].size / 8u);
+	ZydisRegister acc = emu_accumulator(e->op[0].size / 8u);
 	uint64_t dst, src, flags = e->rflags;
 	int err = emu_operand_read(e, &e->op[0], &dst);
 
@@ -225,208 +207,192 @@ static int do_pop(struct emu *e, unsigned arg)
 	return err;
 }
 
-/* String instructions: index registers of the instruction's address width. */
-enum string_kind {
-	STRING_MOVS,
-	STRING_STOS,
-	STRING_LODS,
-	STRING_INS,
-	STRING_OUTS,
-	STRING_CMPS,
-	STRING_SCAS,
+/* What an operand may be, and which sizes in bytes it may have. */
+#define REG  1u /* general register */
+#define MEM  2u
+#define IMM  4u
+#define SREG 8u
+#define CREG 16u
+#define RM   (REG | MEM)
+#define ANY  (1u | 2u | 4u | 8u)
+#define WIDE (2u | 4u | 8u)
+
+struct form {
+	uint8_t count;
+	bool one_size; /* of all operands but immediates */
+	struct {
+		uint8_t kinds, bytes;
+	} op[3];
 };
-
-static ZydisRegister index_register(const struct emu *e, unsigned gpr)
-{
-	static const ZydisRegister base[] = {ZYDIS_REGISTER_AX, ZYDIS_REGISTER_EAX,
-					     ZYDIS_REGISTER_RAX};
-	unsigned width = e->insn.address_width;
-
-	return base[width == 16 ? 0 : width == 32 ? 1 : 2] + gpr;
-}
-
-static ZydisRegister source_segment(const struct emu *e)
-{
-	for (unsigned i = 0; i < e->insn.operand_count; i++)
-		if (e->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    e->op[i].mem.segment != ZYDIS_REGISTER_ES)
-			return e->op[i].mem.segment;
-	/* An ES override on the source looks like the destination's ES. */
-	return e->insn.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_ES ? ZYDIS_REGISTER_ES
-								: ZYDIS_REGISTER_DS;
-}
-
-static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
-{
-	ZydisRegister si = index_register(e, GPR_RSI), di = index_register(e, GPR_RDI);
-	ZydisRegister acc = accumulator(bytes);
-	bool uses_si = kind == STRING_MOVS || kind == STRING_LODS || kind == STRING_OUTS;
-	bool uses_di = kind == STRING_MOVS || kind == STRING_STOS || kind == STRING_INS;
-	uint64_t step = e->rflags & RFLAGS_DF ? -(uint64_t)bytes : bytes, value = 0;
-	uint16_t port = (uint16_t)e->v->virt.gpr[GPR_RDX];
-	gva_t from = 0, to = 0;
-	int err = 0;
-
-	if (uses_si)
-		err = emu_linear(e, source_segment(e), emu_reg_read(e, si), bytes, false, &from);
-	if (!err && uses_di)
-		err = emu_linear(e, ZYDIS_REGISTER_ES, emu_reg_read(e, di), bytes, true, &to);
-	/* Faults come before the device sees anything. */
-	if (!err && uses_di)
-		err = emu_probe_write(e, to, bytes);
-	if (!err && uses_si)
-		err = emu_read_mem(e, from, &value, bytes);
-	if (err)
-		return err;
-	if (kind == STRING_INS)
-		value = devices_io_read(e->v, port, bytes);
-	else if (kind == STRING_OUTS)
-		devices_io_write(e->v, port, bytes, (uint32_t)value);
-	else if (kind == STRING_STOS)
-		value = emu_reg_read(e, acc);
-	else if (kind == STRING_LODS)
-		emu_reg_write(e, acc, value);
-	if (uses_di)
-		err = emu_write_mem(e, to, &value, bytes);
-	if (uses_si)
-		emu_reg_write(e, si, emu_reg_read(e, si) + step);
-	if (uses_di)
-		emu_reg_write(e, di, emu_reg_read(e, di) + step);
-	return err;
-}
-
-/* CMPS and SCAS: nothing is stored, the flags say what was found. */
-static int compare_once(struct emu *e, enum string_kind kind, unsigned bytes)
-{
-	ZydisRegister si = index_register(e, GPR_RSI), di = index_register(e, GPR_RDI);
-	uint64_t step = e->rflags & RFLAGS_DF ? -(uint64_t)bytes : bytes;
-	uint64_t a = emu_reg_read(e, accumulator(bytes)), b = 0;
-	gva_t from, to;
-	int err = emu_linear(e, ZYDIS_REGISTER_ES, emu_reg_read(e, di), bytes, false, &to);
-
-	if (!err && kind == STRING_CMPS) {
-		a = 0;
-		err = emu_linear(e, source_segment(e), emu_reg_read(e, si), bytes, false, &from);
-		if (!err)
-			err = emu_read_mem(e, from, &a, bytes);
-	}
-	if (!err)
-		err = emu_read_mem(e, to, &b, bytes);
-	if (err)
-		return err;
-	alu(ALU_CMP, a, b, bytes, &e->rflags);
-	if (kind == STRING_CMPS)
-		emu_reg_write(e, si, emu_reg_read(e, si) + step);
-	emu_reg_write(e, di, emu_reg_read(e, di) + step);
-	return 0;
-}
-
-/* A comparison that repeats ends when REPE meets a difference, REPNE an equality. */
-static bool found(const struct emu *e)
-{
-	return !(e->rflags & RFLAGS_ZF) == !!(e->insn.attributes & ZYDIS_ATTRIB_HAS_REPE);
-}
-
-static int do_string(struct emu *e, unsigned kind)
-{
-	unsigned bytes = 0;
-	ZydisRegister cx = index_register(e, GPR_RCX);
-	bool compares = kind == STRING_CMPS || kind == STRING_SCAS;
-	int (*once)(struct emu *, enum string_kind, unsigned) =
-		compares ? compare_once : string_once;
-	/* A single step is one iteration (SDM vol. 3, 18.3.1.4). */
-	unsigned burst = e->rflags & RFLAGS_TF ? 1 : STRING_BURST;
-
-	for (unsigned i = 0; i < e->insn.operand_count && !bytes; i++)
-		if (e->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			bytes = e->op[i].size / 8u;
-	if (!(e->insn.attributes &
-	      (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
-		return once(e, kind, bytes);
-	for (unsigned n = 0; n < burst; n++) {
-		uint64_t count = emu_reg_read(e, cx);
-		int err;
-
-		if (!count)
-			return 0;
-		err = once(e, kind, bytes);
-		if (err)
-			return err;
-		emu_reg_write(e, cx, count - 1);
-		if (compares && found(e))
-			return 0;
-	}
-	return emu_reg_read(e, cx) ? AGAIN : 0;
-}
 
 // clang-format off
-static const struct {
+static const struct form
+	no_operands  = {0, false, {{0}}},
+	rm           = {1, false, {{RM, ANY}}},
+	rm_any       = {2, true,  {{RM, ANY}, {RM | IMM, ANY}}},
+	rm_sreg      = {2, false, {{RM, WIDE}, {SREG, 2}}},
+	rm_reg       = {2, true,  {{RM, ANY}, {REG, ANY}}},
+	rm_rm        = {2, true,  {{RM, ANY}, {RM, ANY}}},
+	rm_count     = {2, false, {{RM, ANY}, {REG | IMM, 1}}},
+	rm_bit       = {2, true,  {{RM, WIDE}, {REG | IMM, ANY}}},
+	reg_rm       = {2, true,  {{REG, WIDE}, {RM, WIDE}}},
+	reg_rm_imm   = {3, true,  {{REG, WIDE}, {RM, WIDE}, {IMM, ANY}}},
+	reg_narrow   = {2, false, {{REG, WIDE}, {RM, 1 | 2}}},
+	reg_half     = {2, false, {{REG, 4 | 8}, {RM, 4}}},
+	byte         = {1, false, {{RM, 1}}},
+	word         = {1, false, {{RM, 2}}},
+	wide         = {1, false, {{RM, WIDE}}},
+	address      = {1, false, {{MEM, ANY}}},
+	pushed       = {1, false, {{RM | IMM | SREG, ANY}}},
+	creg_reg     = {2, true,  {{CREG, 4 | 8}, {REG, 4 | 8}}},
+	reg_creg     = {2, true,  {{REG, 4 | 8}, {CREG, 4 | 8}}};
+
+/*
+ * An instruction is a mnemonic and a form: IMUL, MOV, MOVSD, CMPSD, PUSH and POP name several. What
+ * the table does not have is not run.
+ */
+struct row {
 	ZydisMnemonic mnemonic;
+	const struct form *form;
 	int (*run)(struct emu *e, unsigned arg);
 	unsigned arg;
-} table[] = {
-	{ZYDIS_MNEMONIC_MOV,     do_mov,     0},
-	{ZYDIS_MNEMONIC_MOVZX,   do_mov,     0},
-	{ZYDIS_MNEMONIC_MOVSX,   do_movsx,   0},
-	{ZYDIS_MNEMONIC_MOVSXD,  do_movsx,   0},
-	{ZYDIS_MNEMONIC_ADD,     do_alu,     ALU_ADD},
-	{ZYDIS_MNEMONIC_OR,      do_alu,     ALU_OR},
-	{ZYDIS_MNEMONIC_ADC,     do_alu,     ALU_ADC},
-	{ZYDIS_MNEMONIC_SBB,     do_alu,     ALU_SBB},
-	{ZYDIS_MNEMONIC_AND,     do_alu,     ALU_AND},
-	{ZYDIS_MNEMONIC_SUB,     do_alu,     ALU_SUB},
-	{ZYDIS_MNEMONIC_XOR,     do_alu,     ALU_XOR},
-	{ZYDIS_MNEMONIC_CMP,     do_alu,     ALU_CMP},
-	{ZYDIS_MNEMONIC_TEST,    do_alu,     ALU_TEST},
-	{ZYDIS_MNEMONIC_INC,     do_alu,     ALU_INC},
-	{ZYDIS_MNEMONIC_DEC,     do_alu,     ALU_DEC},
-	{ZYDIS_MNEMONIC_NEG,     do_alu,     ALU_NEG},
-	{ZYDIS_MNEMONIC_NOT,     do_alu,     ALU_NOT},
-	{ZYDIS_MNEMONIC_BT,      do_bit,     ALU_BT},
-	{ZYDIS_MNEMONIC_BTS,     do_bit,     ALU_BTS},
-	{ZYDIS_MNEMONIC_BTR,     do_bit,     ALU_BTR},
-	{ZYDIS_MNEMONIC_BTC,     do_bit,     ALU_BTC},
-	{ZYDIS_MNEMONIC_SHL,     do_alu,     ALU_SHL},
-	{ZYDIS_MNEMONIC_SHR,     do_alu,     ALU_SHR},
-	{ZYDIS_MNEMONIC_SAR,     do_alu,     ALU_SAR},
-	{ZYDIS_MNEMONIC_IMUL,    do_imul,    0},
-	{ZYDIS_MNEMONIC_XCHG,    do_xchg,    0},
-	{ZYDIS_MNEMONIC_XADD,    do_xadd,    0},
-	{ZYDIS_MNEMONIC_CMPXCHG, do_cmpxchg, 0},
-	{ZYDIS_MNEMONIC_PUSH,    do_push,    0},
-	{ZYDIS_MNEMONIC_POP,     do_pop,     0},
-	{ZYDIS_MNEMONIC_MOVSB,   do_string,  STRING_MOVS},
-	{ZYDIS_MNEMONIC_MOVSW,   do_string,  STRING_MOVS},
-	{ZYDIS_MNEMONIC_MOVSD,   do_string,  STRING_MOVS},
-	{ZYDIS_MNEMONIC_MOVSQ,   do_string,  STRING_MOVS},
-	{ZYDIS_MNEMONIC_STOSB,   do_string,  STRING_STOS},
-	{ZYDIS_MNEMONIC_STOSW,   do_string,  STRING_STOS},
-	{ZYDIS_MNEMONIC_STOSD,   do_string,  STRING_STOS},
-	{ZYDIS_MNEMONIC_STOSQ,   do_string,  STRING_STOS},
-	{ZYDIS_MNEMONIC_LODSB,   do_string,  STRING_LODS},
-	{ZYDIS_MNEMONIC_LODSW,   do_string,  STRING_LODS},
-	{ZYDIS_MNEMONIC_LODSD,   do_string,  STRING_LODS},
-	{ZYDIS_MNEMONIC_LODSQ,   do_string,  STRING_LODS},
-	{ZYDIS_MNEMONIC_INSB,    do_string,  STRING_INS},
-	{ZYDIS_MNEMONIC_INSW,    do_string,  STRING_INS},
-	{ZYDIS_MNEMONIC_INSD,    do_string,  STRING_INS},
-	{ZYDIS_MNEMONIC_OUTSB,   do_string,  STRING_OUTS},
-	{ZYDIS_MNEMONIC_OUTSW,   do_string,  STRING_OUTS},
-	{ZYDIS_MNEMONIC_OUTSD,   do_string,  STRING_OUTS},
-	{ZYDIS_MNEMONIC_CMPSB,   do_string,  STRING_CMPS},
-	{ZYDIS_MNEMONIC_CMPSW,   do_string,  STRING_CMPS},
-	{ZYDIS_MNEMONIC_CMPSD,   do_string,  STRING_CMPS},
-	{ZYDIS_MNEMONIC_CMPSQ,   do_string,  STRING_CMPS},
-	{ZYDIS_MNEMONIC_SCASB,   do_string,  STRING_SCAS},
-	{ZYDIS_MNEMONIC_SCASW,   do_string,  STRING_SCAS},
-	{ZYDIS_MNEMONIC_SCASD,   do_string,  STRING_SCAS},
-	{ZYDIS_MNEMONIC_SCASQ,   do_string,  STRING_SCAS},
-	{ZYDIS_MNEMONIC_CLTS,    emu_clts,   0},
-	{ZYDIS_MNEMONIC_LMSW,    emu_lmsw,   0},
-	{ZYDIS_MNEMONIC_SMSW,    emu_smsw,   0},
-	{ZYDIS_MNEMONIC_INVLPG,  emu_invlpg, 0},
+};
+
+static const struct row table[] = {
+	{ZYDIS_MNEMONIC_MOV,     &rm_any,      do_mov,     0},
+	{ZYDIS_MNEMONIC_MOV,     &rm_sreg,     do_mov,     0},
+	{ZYDIS_MNEMONIC_MOV,     &creg_reg,    emu_mov_cr, 0},
+	{ZYDIS_MNEMONIC_MOV,     &reg_creg,    emu_mov_cr, 0},
+	{ZYDIS_MNEMONIC_MOVZX,   &reg_narrow,  do_mov,     0},
+	{ZYDIS_MNEMONIC_MOVSX,   &reg_narrow,  do_movsx,   0},
+	{ZYDIS_MNEMONIC_MOVSXD,  &reg_half,    do_movsx,   0},
+	{ZYDIS_MNEMONIC_ADD,     &rm_any,      do_alu,     ALU_ADD},
+	{ZYDIS_MNEMONIC_OR,      &rm_any,      do_alu,     ALU_OR},
+	{ZYDIS_MNEMONIC_ADC,     &rm_any,      do_alu,     ALU_ADC},
+	{ZYDIS_MNEMONIC_SBB,     &rm_any,      do_alu,     ALU_SBB},
+	{ZYDIS_MNEMONIC_AND,     &rm_any,      do_alu,     ALU_AND},
+	{ZYDIS_MNEMONIC_SUB,     &rm_any,      do_alu,     ALU_SUB},
+	{ZYDIS_MNEMONIC_XOR,     &rm_any,      do_alu,     ALU_XOR},
+	{ZYDIS_MNEMONIC_CMP,     &rm_any,      do_alu,     ALU_CMP},
+	{ZYDIS_MNEMONIC_TEST,    &rm_any,      do_alu,     ALU_TEST},
+	{ZYDIS_MNEMONIC_INC,     &rm,          do_alu,     ALU_INC},
+	{ZYDIS_MNEMONIC_DEC,     &rm,          do_alu,     ALU_DEC},
+	{ZYDIS_MNEMONIC_NEG,     &rm,          do_alu,     ALU_NEG},
+	{ZYDIS_MNEMONIC_NOT,     &rm,          do_alu,     ALU_NOT},
+	{ZYDIS_MNEMONIC_BT,      &rm_bit,      do_bit,     ALU_BT},
+	{ZYDIS_MNEMONIC_BTS,     &rm_bit,      do_bit,     ALU_BTS},
+	{ZYDIS_MNEMONIC_BTR,     &rm_bit,      do_bit,     ALU_BTR},
+	{ZYDIS_MNEMONIC_BTC,     &rm_bit,      do_bit,     ALU_BTC},
+	{ZYDIS_MNEMONIC_SHL,     &rm_count,    do_alu,     ALU_SHL},
+	{ZYDIS_MNEMONIC_SHR,     &rm_count,    do_alu,     ALU_SHR},
+	{ZYDIS_MNEMONIC_SAR,     &rm_count,    do_alu,     ALU_SAR},
+	{ZYDIS_MNEMONIC_IMUL,    &reg_rm,      do_imul,    0},
+	{ZYDIS_MNEMONIC_IMUL,    &reg_rm_imm,  do_imul,    0},
+	{ZYDIS_MNEMONIC_XCHG,    &rm_rm,       do_xchg,    0},
+	{ZYDIS_MNEMONIC_XADD,    &rm_reg,      do_xadd,    0},
+	{ZYDIS_MNEMONIC_CMPXCHG, &rm_reg,      do_cmpxchg, 0},
+	{ZYDIS_MNEMONIC_PUSH,    &pushed,      do_push,    0},
+	{ZYDIS_MNEMONIC_POP,     &wide,        do_pop,     0},
+	{ZYDIS_MNEMONIC_MOVSB,   &no_operands, emu_string, STRING_MOVS},
+	{ZYDIS_MNEMONIC_MOVSW,   &no_operands, emu_string, STRING_MOVS},
+	{ZYDIS_MNEMONIC_MOVSD,   &no_operands, emu_string, STRING_MOVS},
+	{ZYDIS_MNEMONIC_MOVSQ,   &no_operands, emu_string, STRING_MOVS},
+	{ZYDIS_MNEMONIC_STOSB,   &no_operands, emu_string, STRING_STOS},
+	{ZYDIS_MNEMONIC_STOSW,   &no_operands, emu_string, STRING_STOS},
+	{ZYDIS_MNEMONIC_STOSD,   &no_operands, emu_string, STRING_STOS},
+	{ZYDIS_MNEMONIC_STOSQ,   &no_operands, emu_string, STRING_STOS},
+	{ZYDIS_MNEMONIC_LODSB,   &no_operands, emu_string, STRING_LODS},
+	{ZYDIS_MNEMONIC_LODSW,   &no_operands, emu_string, STRING_LODS},
+	{ZYDIS_MNEMONIC_LODSD,   &no_operands, emu_string, STRING_LODS},
+	{ZYDIS_MNEMONIC_LODSQ,   &no_operands, emu_string, STRING_LODS},
+	{ZYDIS_MNEMONIC_INSB,    &no_operands, emu_string, STRING_INS},
+	{ZYDIS_MNEMONIC_INSW,    &no_operands, emu_string, STRING_INS},
+	{ZYDIS_MNEMONIC_INSD,    &no_operands, emu_string, STRING_INS},
+	{ZYDIS_MNEMONIC_OUTSB,   &no_operands, emu_string, STRING_OUTS},
+	{ZYDIS_MNEMONIC_OUTSW,   &no_operands, emu_string, STRING_OUTS},
+	{ZYDIS_MNEMONIC_OUTSD,   &no_operands, emu_string, STRING_OUTS},
+	{ZYDIS_MNEMONIC_CMPSB,   &no_operands, emu_string, STRING_CMPS},
+	{ZYDIS_MNEMONIC_CMPSW,   &no_operands, emu_string, STRING_CMPS},
+	{ZYDIS_MNEMONIC_CMPSD,   &no_operands, emu_string, STRING_CMPS},
+	{ZYDIS_MNEMONIC_CMPSQ,   &no_operands, emu_string, STRING_CMPS},
+	{ZYDIS_MNEMONIC_SCASB,   &no_operands, emu_string, STRING_SCAS},
+	{ZYDIS_MNEMONIC_SCASW,   &no_operands, emu_string, STRING_SCAS},
+	{ZYDIS_MNEMONIC_SCASD,   &no_operands, emu_string, STRING_SCAS},
+	{ZYDIS_MNEMONIC_SCASQ,   &no_operands, emu_string, STRING_SCAS},
+	{ZYDIS_MNEMONIC_CLTS,    &no_operands, emu_clts,   0},
+	{ZYDIS_MNEMONIC_LMSW,    &word,        emu_lmsw,   0},
+	{ZYDIS_MNEMONIC_SMSW,    &wide,        emu_smsw,   0},
+	{ZYDIS_MNEMONIC_INVLPG,  &address,     emu_invlpg, 0},
 };
 // clang-format on
+
+/* 0F 40 to 4F are CMOVcc, 0F 90 to 9F SETcc: the opcode names the condition. */
+static const struct row cmov_row = {ZYDIS_MNEMONIC_INVALID, &reg_rm, do_cmov, 0};
+static const struct row set_row = {ZYDIS_MNEMONIC_INVALID, &byte, do_set, 0};
+
+static unsigned kind_of(const ZydisDecodedOperand *op)
+{
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return MEM;
+	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		return IMM;
+	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return 0;
+	switch (ZydisRegisterGetClass(op->reg.value)) {
+	case ZYDIS_REGCLASS_GPR8:
+	case ZYDIS_REGCLASS_GPR16:
+	case ZYDIS_REGCLASS_GPR32:
+	case ZYDIS_REGCLASS_GPR64:
+		return REG;
+	case ZYDIS_REGCLASS_SEGMENT:
+		return SREG;
+	case ZYDIS_REGCLASS_CONTROL:
+		return CREG;
+	default:
+		return 0;
+	}
+}
+
+static bool size_fits(const ZydisDecodedOperand *op, unsigned bytes)
+{
+	unsigned n = op->size / 8u;
+
+	return op->size % 8 == 0 && (n == 1 || n == 2 || n == 4 || n == 8) && n & bytes;
+}
+
+static bool form_fits(const struct emu *e, const struct form *f)
+{
+	if (e->insn.operand_count_visible != f->count)
+		return false;
+	for (unsigned i = 0; i < f->count; i++) {
+		unsigned kind = kind_of(&e->op[i]);
+
+		if (!(kind & f->op[i].kinds) || !size_fits(&e->op[i], f->op[i].bytes))
+			return false;
+		if (f->one_size && kind != IMM && e->op[i].size != e->op[0].size)
+			return false;
+	}
+	/* Hidden ones: what string instructions and the stack use. */
+	for (unsigned i = f->count; i < e->insn.operand_count; i++)
+		if (kind_of(&e->op[i]) == MEM && !size_fits(&e->op[i], ANY))
+			return false;
+	return true;
+}
+
+/* The row of what was decoded, or NULL. VEX has other instructions under the same opcodes. */
+static const struct row *row_of(const struct emu *e)
+{
+	if (e->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return NULL;
+	if (e->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (e->insn.opcode & 0xf0) == 0x40)
+		return form_fits(e, cmov_row.form) ? &cmov_row : NULL;
+	if (e->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (e->insn.opcode & 0xf0) == 0x90)
+		return form_fits(e, set_row.form) ? &set_row : NULL;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (table[i].mnemonic == e->insn.mnemonic && form_fits(e, table[i].form))
+			return &table[i];
+	return NULL;
+}
 
 /* The decoder for the vCPU's present mode (SDM vol. 3, 3.4.5: CS.L and CS.D). */
 static ZyanStatus decode(struct emu *e, const struct virt_seg *cs)
@@ -499,34 +465,23 @@ static bool begin(struct emu *e, struct vcpu *v)
 	return true;
 }
 
-static int execute(struct emu *e)
-{
-	/* 0F 40 to 4F are CMOVcc, 0F 90 to 9F SETcc: the opcode names the condition. */
-	if (e->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (e->insn.opcode & 0xf0) == 0x40)
-		return do_cmov(e, e->insn.opcode & 0xf);
-	if (e->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (e->insn.opcode & 0xf0) == 0x90)
-		return do_set(e, e->insn.opcode & 0xf);
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		if (table[i].mnemonic == e->insn.mnemonic)
-			return table[i].run(e, table[i].arg);
-	return UNKNOWN;
-}
-
 void emulate(struct vcpu *v)
 {
 	const struct virt_ops *ops = v->vm->ops;
 	struct emu e = {.v = v};
+	const struct row *row;
 	uint64_t flags;
 	int err;
 
 	if (!begin(&e, v))
 		return;
 	flags = e.rflags;
-	err = execute(&e);
-	if (err == UNKNOWN) {
+	row = row_of(&e);
+	if (!row) {
 		fail_unknown(&e, "is not emulated");
 		return;
 	}
+	err = row->run(&e, row->arg);
 	if (err == ERR_INVALID) {
 		inject_fault(&e);
 		return;

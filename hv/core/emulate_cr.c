@@ -21,9 +21,9 @@ static unsigned cr_number(const ZydisDecodedOperand *op)
 	return (unsigned)ZydisRegisterGetId(op->reg.value);
 }
 
-bool emu_is_mov_cr(const struct emu *e)
+static bool is_known(unsigned cr)
 {
-	return is_cr(&e->op[0]) || is_cr(&e->op[1]);
+	return cr == 0 || (cr >= 2 && cr <= 4) || cr == 8;
 }
 
 static int gp(struct emu *e)
@@ -78,11 +78,18 @@ static int cr_write(struct emu *e, unsigned cr, uint64_t value)
 
 int emu_mov_cr(struct emu *e, unsigned arg)
 {
+	bool write = is_cr(&e->op[0]);
+	unsigned cr = cr_number(&e->op[write ? 0 : 1]);
+
+	if (!is_known(cr)) {
+		e->fault = (struct virt_event){EVENT_EXCEPTION, VECTOR_UD, false, 0};
+		return ERR_INVALID;
+	}
 	if (!privileged(e))
 		return gp(e);
-	if (is_cr(&e->op[0]))
-		return cr_write(e, cr_number(&e->op[0]), emu_reg_read(e, e->op[1].reg.value));
-	emu_reg_write(e, e->op[0].reg.value, cr_read(e->v, cr_number(&e->op[1])));
+	if (write)
+		return cr_write(e, cr, emu_reg_read(e, e->op[1].reg.value));
+	emu_reg_write(e, e->op[0].reg.value, cr_read(e->v, cr));
 	return 0;
 }
 

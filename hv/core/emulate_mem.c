@@ -6,9 +6,12 @@
 #include "hv/core/memory.h"
 #include "hv/x86/msr.h"
 
+/* No operand is larger: emulate.c's table sees to it, and what sizes a copy is checked here again. */
+#define MAX_BYTES 8u
+
 static int raise(struct emu *e, uint8_t vector, uint32_t code)
 {
-	e->fault = (struct virt_event){EVENT_EXCEPTION, vector, true, code};
+	e->fault = (struct virt_event){EVENT_EXCEPTION, vector, vector != VECTOR_UD, code};
 	return ERR_INVALID;
 }
 
@@ -103,6 +106,10 @@ static int access_memory(struct emu *e, gva_t gva, uint8_t *buf, unsigned size,
 			 enum walk_access access)
 {
 	bool write = access == WALK_WRITE;
+
+	if (!size || size > MAX_BYTES)
+		return raise(e, VECTOR_UD, 0);
+
 	unsigned first = (unsigned)MIN((uint64_t)size, PAGE_SIZE - (gva & ~PAGE_MASK));
 	gpa_t gpa[2];
 	int err = translate(e, gva, access, &gpa[0]);
@@ -124,8 +131,10 @@ int emu_read_mem(struct emu *e, gva_t gva, void *buf, unsigned size)
 
 int emu_write_mem(struct emu *e, gva_t gva, const void *buf, unsigned size)
 {
-	uint8_t copy[64];
+	uint8_t copy[MAX_BYTES];
 
+	if (size > sizeof(copy))
+		return raise(e, VECTOR_UD, 0);
 	memcpy(copy, buf, size);
 	return access_memory(e, gva, copy, size, WALK_WRITE);
 }
@@ -187,6 +196,14 @@ static void gpr_write(struct emu *e, unsigned index, uint64_t value)
 		e->v->virt.gpr[index] = value;
 }
 
+ZydisRegister emu_accumulator(unsigned bytes)
+{
+	return bytes == 1   ? ZYDIS_REGISTER_AL
+	       : bytes == 2 ? ZYDIS_REGISTER_AX
+	       : bytes == 4 ? ZYDIS_REGISTER_EAX
+			    : ZYDIS_REGISTER_RAX;
+}
+
 uint64_t emu_reg_read(struct emu *e, ZydisRegister reg)
 {
 	ZydisRegisterClass class = ZydisRegisterGetClass(reg);
@@ -211,9 +228,11 @@ uint64_t emu_reg_read(struct emu *e, ZydisRegister reg)
 		e->v->vm->ops->seg_get(&e->v->virt, segment_id(reg), &seg);
 		return seg.selector;
 	}
-	default:
+	case ZYDIS_REGCLASS_IP:
 		return e->insn.address_width == 64 ? e->rip + e->insn.length
 						   : (uint32_t)(e->rip + e->insn.length);
+	default:
+		return 0;
 	}
 }
 
@@ -231,10 +250,13 @@ void emu_reg_write(struct emu *e, ZydisRegister reg, uint64_t value)
 	case ZYDIS_REGCLASS_GPR16:
 		mask = 0xffff;
 		break;
-	default: /* 32-bit writes clear the upper half (SDM vol. 1, 3.4.1.1) */
-		gpr_write(e, id,
-			  ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_GPR32 ? (uint32_t)value
-									     : value);
+	case ZYDIS_REGCLASS_GPR32: /* clears the upper half (SDM vol. 1, 3.4.1.1) */
+		gpr_write(e, id, (uint32_t)value);
+		return;
+	case ZYDIS_REGCLASS_GPR64:
+		gpr_write(e, id, value);
+		return;
+	default: /* no other is in a form of the table */
 		return;
 	}
 	old = gpr_read(e, id);

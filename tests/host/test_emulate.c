@@ -489,6 +489,61 @@ static void unknown_instruction_is_named(void **state)
 	assert_non_null(strstr(dev.failure, "is not emulated (at 0x1000, bytes 0f 28 03"));
 }
 
+/* Nothing may happen but the sentence: neither registers nor memory change. */
+static void refused(const char *bytes, unsigned len)
+{
+	uint64_t gpr_before[GPR_COUNT];
+	uint8_t page_before[sizeof(dev.page)];
+	uint64_t rsp = f->reg[REG_RSP], rflags = f->reg[REG_RFLAGS];
+
+	memcpy(host_ram() + CODE, bytes, len);
+	memcpy(gpr_before, gpr, sizeof(gpr_before));
+	memcpy(page_before, dev.page, sizeof(page_before));
+	f->reg[REG_RIP] = CODE;
+	emulate(&f->vm.vcpus[0]);
+	if (!strstr(dev.failure, "is not emulated"))
+		fail_msg("%02x %02x %02x ran", host_ram()[CODE], host_ram()[CODE + 1],
+			 host_ram()[CODE + 2]);
+	assert_memory_equal(gpr, gpr_before, sizeof(gpr_before));
+	assert_memory_equal(dev.page, page_before, sizeof(page_before));
+	assert_int_equal(f->reg[REG_RSP], rsp);
+	assert_int_equal(f->reg[REG_RFLAGS], rflags);
+	assert_int_equal(f->reg[REG_RIP], CODE);
+	assert_int_equal(f->skips, 0);
+	dev.failure[0] = '\0';
+}
+
+#define REFUSED(bytes) refused(bytes, sizeof(bytes) - 1)
+
+/* Instructions that share a mnemonic, or the opcode of a condition, with one that is emulated. */
+static void forms_of_one_name_are_told_apart(void **state)
+{
+	gpr[GPR_RBX] = DEV;
+	gpr[GPR_RSI] = DEV;
+	gpr[GPR_RDI] = DEV + 64;
+	gpr[GPR_RAX] = 0x12345678;
+	f->reg[REG_RSP] = DEV + 128;
+	memset(dev.page, 0x5a, sizeof(dev.page));
+	REFUSED("\xf7\x2b");             /* imul dword [ebx]: one operand */
+	REFUSED("\xf6\x2b");             /* imul byte [ebx] */
+	REFUSED("\xf2\x0f\x10\x03");     /* movsd xmm0, [ebx] */
+	REFUSED("\xf2\x0f\x11\x03");     /* movsd [ebx], xmm0 */
+	REFUSED("\xf2\x0f\xc2\x03\x00"); /* cmpsd xmm0, [ebx], 0 */
+	REFUSED("\x8e\x1b");             /* mov ds, [ebx] */
+	REFUSED("\x1f");                 /* pop ds */
+	REFUSED("\x0f\xa1");             /* pop fs */
+	REFUSED("\x0f\x23\xf8");         /* mov dr7, eax */
+	REFUSED("\x0f\x21\xf8");         /* mov eax, dr7 */
+	REFUSED("\xc5\xf8\x91\x03");     /* kmovw [ebx], k0: SETNO's opcode */
+	REFUSED("\xc5\xf8\x90\x03");     /* kmovw k0, [ebx]: SETO's */
+	REFUSED("\xc5\xf4\x41\xc2");     /* kandw k0, k1, k2: CMOVNO's */
+	f->seg[SEG_CS].l = true;
+	f->seg[SEG_CS].db = false;
+	f->reg[REG_EFER] = EFER_LMA | EFER_LME;
+	REFUSED("\x48\xf7\x2b"); /* imul qword [rbx] */
+	REFUSED("\x66\x63\x03"); /* movsxd ax, [rbx] */
+}
+
 static void real_mode_addressing(void **state)
 {
 	f->reg[REG_CR0] &= ~CR0_PE;
@@ -643,6 +698,7 @@ int main(void)
 		T(walker_sets_accessed_and_dirty),
 		T(walker_knows_pae_and_long_mode),
 		T(unknown_instruction_is_named),
+		T(forms_of_one_name_are_told_apart),
 		T(real_mode_addressing),
 		T(control_registers),
 		T(status_word),
