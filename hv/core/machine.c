@@ -202,7 +202,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	if (err)
 		return err;
 	if (c->options->net && vm_is_head(&vm))
-		virtdev_net(&vm);
+		virtdev_net(&vm, c->options->net_aoe);
 	log_info(LOG_GUEST, "the guest has %u CPUs and %llu MiB", vm.cpu_count,
 		 (unsigned long long)(vm.ram_bytes >> 20));
 	if (vm_is_head(&vm))

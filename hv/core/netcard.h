@@ -9,8 +9,11 @@
 #include "guest/pci.h"
 #include "hv/base/report.h"
 
-/* The wire is up. `wake` is called when netcard_poll() has something to do. */
-void netcard_open(void (*wake)(void));
+/*
+ * The wire is up. `wake` is called when netcard_poll() has something to do. With `aoe` the guest may
+ * speak ATA over Ethernet to whom it likes.
+ */
+void netcard_open(void (*wake)(void), bool aoe);
 
 /* The device, for pci_add. */
 struct pci_device *netcard_pci(void);

@@ -69,8 +69,9 @@ bool netdisk_frame(const void *frame, size_t len)
 	const uint8_t *type = (const uint8_t *)frame + 2 * AOE_MAC;
 	struct came *c = &net.came[net.head % AOE_FRAMES];
 
+	/* One that is not for the node's address may be the guest's own. */
 	if (!net.open || len < AOE_ETH || type[0] << 8 != (AOE_ETHERTYPE & 0xff00) ||
-	    type[1] != (AOE_ETHERTYPE & 0xff))
+	    type[1] != (AOE_ETHERTYPE & 0xff) || memcmp(frame, net.aoe.config.mac, AOE_MAC))
 		return false;
 	/* What there is no room for is asked for again. */
 	if (len > sizeof(c->bytes) || net.head - net.tail == AOE_FRAMES)

@@ -16,7 +16,7 @@
 int netdisk_open(const char *name, struct blk_disk *disk, void (*wake)(void),
 		 struct why *why) MUST_CHECK;
 
-/* A frame of any kind from the wire; true: it was AoE's. */
+/* A frame of any kind from the wire; true: it was AoE's, for this node. */
 bool netdisk_frame(const void *frame, size_t len);
 
 /* Answers and sends what is due; returns when to come again, ns from now. */

@@ -29,6 +29,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 		{"syslog",      OPT_TEXT,   o->syslog,       0, sizeof(o->syslog),     NULL, "an address, as 192.0.2.1"},
 		{"test-wire",   OPT_NUMBER, &o->test_wire,   0, 100000000,             NULL, "messages each way, 0 to 100000000"},
 		{"net",         OPT_FLAG,   &o->net,         0, 0,                     NULL, "on or off"},
+		{"net-aoe",     OPT_FLAG,   &o->net_aoe,     0, 0,                     NULL, "on or off"},
 		{"cpus",        OPT_NUMBER, &o->cpus,        1, 64,                    NULL, "the number of vCPUs, 1 to 64"},
 		{"on-reset",    OPT_CHOICE, &o->on_reset,    0, 0, on_reset_names,           "boot or stop"},
 		{"on-off",      OPT_CHOICE, &o->on_off,      0, 0, on_off_names,             "halt, poweroff or reboot"},

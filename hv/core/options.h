@@ -35,6 +35,7 @@ struct options {
 	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
 	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */
 	bool net;          /* a network card for the guest */
+	bool net_aoe;      /* it may speak ATA over Ethernet */
 	bool debug_exit;   /* port 0xf4 ends the machine */
 	bool large_pages;
 	bool trust_tsc; /* take the TSC for invariant though the CPU does not say so */

@@ -67,10 +67,10 @@ static void lan_open(struct vm *vm)
 	wire_tap(on_frame);
 }
 
-void virtdev_net(struct vm *vm)
+void virtdev_net(struct vm *vm, bool aoe)
 {
 	lan_open(vm);
-	netcard_open(wake);
+	netcard_open(wake, aoe);
 	lan.card = true;
 }
 

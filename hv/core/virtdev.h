@@ -14,8 +14,8 @@ void virtdev_disk_image(void *image, uint64_t bytes);
 /* The guest gets a disk on an AoE target, "SHELF.SLOT"; the wire is up. An error comes with a sentence. */
 int virtdev_disk_aoe(struct vm *vm, const char *name, struct why *why) MUST_CHECK;
 
-/* The guest gets a network card on the node's; the wire is up. */
-void virtdev_net(struct vm *vm);
+/* The guest gets a network card on the node's, with `aoe` also for AoE; the wire is up. */
+void virtdev_net(struct vm *vm, bool aoe);
 
 /* The guest gets a virtio console on this serial port of the host's; 0: none. */
 void virtdev_console_open(uint16_t port);
