@@ -42,9 +42,11 @@ test-long: all guest-images guests suite wire-tools netboot debian-root ## the e
 bench-cluster: all guest-images suite ## times of one emulated node against two, in one run (EMU=bochs BENCH="--nodes 3")
 	@AMALGAM_BUILD=$(abspath $(BUILD)) tools/bench-cluster $(if $(EMU),--emu $(EMU)) $(BENCH)
 
-check-includes: ## who may include whom, and what portable code must not do
+check-includes: ## who may include whom, what portable code must not do, how large rooms and circles may be
 	@tools/check-includes --self-test
 	@tools/check-includes
+	@tools/check-rooms --self-test
+	@tools/check-rooms
 
 check-vendor-doc: ## docs/vendors.md has a row for each entry of struct virt_ops
 	@tools/vendordoc --self-test
