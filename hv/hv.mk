@@ -1,12 +1,14 @@
 # The hypervisor's core: one freestanding ELF, carried by both boot images.
 
 # Code that builds into the hypervisor and into host programs alike.
-PORTABLE_DIRS := hv/base apic dsm guest net/aoe net/transport
+PORTABLE_DIRS := hv/base apic dsm guest net/aoe net/pages net/transport
 PORTABLE_SRC  := $(filter-out hv/base/string.c,$(foreach d,$(PORTABLE_DIRS),$(wildcard $(d)/*.c)))
 
+HV_ROOMS := $(addprefix hv/,x86 virt vmx svm insn cpu cluster dev core)
+
 HV_SRC := $(PORTABLE_SRC) hv/base/string.c hv/main.c \
-          $(foreach d,hv/x86 hv/vmx hv/svm hv/core net/drivers net/ip,$(wildcard $(d)/*.c)) \
-          $(foreach d,hv/x86 hv/vmx hv/svm hv/core,$(wildcard $(d)/*.S))
+          $(foreach d,$(HV_ROOMS) net/drivers net/ip,$(wildcard $(d)/*.c)) \
+          $(foreach d,$(HV_ROOMS),$(wildcard $(d)/*.S))
 
 HV_OUT   := $(BUILD)/hv
 HV_OBJ   := $(HV_SRC:%=$(HV_OUT)/%.o)

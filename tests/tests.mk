@@ -6,9 +6,13 @@ HOST_CFLAGS := -std=gnu17 -O1 -g -fsanitize=address,undefined -fno-sanitize-reco
 
 HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.
-HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/alu.c hv/core/cpu_policy.c hv/core/cpu_words.c hv/core/emulate.c hv/core/emulate_cr.c hv/core/emulate_mem.c hv/core/emulate_string.c hv/core/cr.c hv/core/options.c hv/core/walk.c hv/core/vtlb.c \
-              hv/core/preflight.c hv/core/fault.c hv/core/nested.c hv/core/pack.c hv/core/delta.c hv/core/pagewire.c hv/svm/npt.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_event.c hv/svm/svm_exit.c hv/svm/svm_regs.c hv/vmx/ept.c hv/vmx/vmx_caps.c hv/vmx/vmx_check.c \
-              hv/x86/acpi.c hv/x86/buddy.c hv/x86/memmap.c hv/x86/mptable.c
+HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/options.c hv/core/vtlb.c \
+              $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c) \
+              $(addprefix hv/insn/,alu.c emulate.c emulate_cr.c emulate_mem.c emulate_string.c walk.c) \
+              $(addprefix hv/virt/,preflight.c fault.c nested.c) \
+              $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_regs.c) \
+              $(addprefix hv/vmx/,ept.c vmx_caps.c vmx_check.c) \
+              $(addprefix hv/x86/,acpi.c buddy.c memmap.c mptable.c)
 HOST_OBJ   := $(PORTABLE_SRC:%.c=$(HOST_OUT)/%.o) $(HOST_CORE:%.c=$(HOST_OUT)/%.o)
 HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test_*.c))
 # Host-testable files outside the portable folders, linked into the tests that name them below.

@@ -46,13 +46,13 @@ library = $(eval $(call library_users,$1,$2,$3,$4,$5)) \
 zydis_CFLAGS := -DZYAN_NO_LIBC -DZYCORE_STATIC_BUILD -DZYDIS_STATIC_BUILD -DZYDIS_DISABLE_ENCODER \
                 -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_AVX512 -DZYDIS_DISABLE_KNC \
                 -isystem $(DEPS)/zydis/include -isystem $(DEPS)/zycore/usr/include
-zydis_QUIET  := -w -I$(DEPS)/zydis/src -include hv/core/zydis_libc.h
+zydis_QUIET  := -w -I$(DEPS)/zydis/src -include hv/insn/zydis_libc.h
 $(call library,zydis,$(DEPS)/zydis/src,Decoder.c DecoderData.c MetaInfo.c Mnemonic.c Register.c SharedData.c \
-  Utils.c,hv/core/zydis_libc.h,$(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp)
+  Utils.c,hv/insn/zydis_libc.h,$(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp)
 
-# LZ4, which packs pages for the wire: `#include <lz4.h>` in hv/core/pack.c. Its table has the size of what
+# LZ4, which packs pages for the wire: `#include <lz4.h>` in net/pages/pack.c. Its table has the size of what
 # it packs: the usual 16 KiB take longer to clear than a page takes to pack.
 lz4_CFLAGS := -isystem $(DEPS)/lz4/lib -DLZ4_FREESTANDING=1 -DLZ4_MEMORY_USAGE=12 \
               -DLZ4_STATIC_LINKING_ONLY_DISABLE_MEMORY_ALLOCATION
-lz4_QUIET  := -w -include hv/core/lz4_libc.h
-$(call library,lz4,$(DEPS)/lz4/lib,lz4.c,hv/core/lz4_libc.h,$(DEPS)/lz4/.stamp)
+lz4_QUIET  := -w -include net/pages/lz4_libc.h
+$(call library,lz4,$(DEPS)/lz4/lib,lz4.c,net/pages/lz4_libc.h,$(DEPS)/lz4/.stamp)

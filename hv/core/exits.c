@@ -1,16 +1,16 @@
 /* What is done about each reason for which a vCPU leaves the guest, and the loop around it. */
 #include "hv/base/log.h"
-#include "hv/core/cpu_policy.h"
-#include "hv/core/cr.h"
-#include "hv/core/devices.h"
-#include "hv/core/emulate.h"
+#include "hv/cpu/cpu_policy.h"
+#include "hv/cpu/cr.h"
+#include "hv/dev/devices.h"
+#include "hv/insn/emulate.h"
 #include "hv/core/intr.h"
-#include "hv/core/kvm_pv.h"
+#include "hv/cpu/kvm_pv.h"
 #include "hv/core/memory.h"
-#include "hv/core/share.h"
+#include "hv/cluster/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/vtlb.h"
-#include "hv/core/walk.h"
+#include "hv/insn/walk.h"
 #include "hv/x86/cpu.h"
 
 void vcpu_inject(struct vcpu *v, uint8_t vector, uint32_t code)

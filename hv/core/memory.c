@@ -2,7 +2,7 @@
 #include "guest/layout.h"
 #include "hv/base/plat.h"
 #include "hv/base/string.h"
-#include "hv/core/share.h"
+#include "hv/cluster/share.h"
 #include "hv/x86/pmem.h"
 
 #define LARGE_ORDER         9u

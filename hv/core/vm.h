@@ -18,7 +18,7 @@
 #include "hv/base/counter.h"
 #include "hv/base/spinlock.h"
 #include "hv/core/options.h"
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 #include "hv/x86/pcpu.h"
 
 #define VM_MAX_CPUS  64
@@ -50,7 +50,7 @@ struct vcpu {
 	uint64_t armed_deadline;     /* host TSC for which the host timer is set; 0: not */
 	struct lapic lapic;
 	struct apic_post post;
-	/* Memory shared with other nodes; see hv/core/share.h. */
+	/* Memory shared with other nodes; see hv/cluster/share.h. */
 	_Atomic bool in_guest;
 	_Atomic uint64_t epoch;  /* of vm->epoch: what this CPU's TLB and TSC offset follow */
 	_Atomic gfn_t touching;  /* the page that the hypervisor uses on this CPU, or NO_GFN */

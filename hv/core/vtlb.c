@@ -7,7 +7,7 @@
 #include "hv/base/report.h"
 #include "hv/base/string.h"
 #include "hv/core/memory.h"
-#include "hv/core/walk.h"
+#include "hv/insn/walk.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
 

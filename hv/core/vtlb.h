@@ -24,7 +24,7 @@
 #ifndef HV_CORE_VTLB_H
 #define HV_CORE_VTLB_H
 
-#include "hv/core/cpu_words.h"
+#include "hv/cpu/cpu_words.h"
 #include "hv/core/vm.h"
 
 /* Takes from the features that the guest may see those of translations with tags, which these have not. */

@@ -5,7 +5,7 @@
  * are set beforehand: the CPU then never writes to these tables. All RAM is write-back by PAT entry 0;
  * the guest's own PAT can only make it less cached (15.25.8).
  */
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/svm/svm_vcpu.h"
 
 /* APM vol. 2, 5.3 */

@@ -1,6 +1,6 @@
 #include "hv/svm/svm.h"
 
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/svm/svm_vcpu.h"
 
 /* The hooks for hardware help with the LAPIC: svm_features() offers none. */

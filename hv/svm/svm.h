@@ -2,7 +2,7 @@
 #ifndef HV_SVM_SVM_H
 #define HV_SVM_SVM_H
 
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 
 extern const struct virt_ops svm_ops;
 

@@ -1,7 +1,7 @@
 #include "hv/svm/svm_caps.h"
 
 #include "hv/base/bits.h"
-#include "hv/core/preflight.h"
+#include "hv/virt/preflight.h"
 
 /* CPUID 8000000Ah EDX */
 #define FEATURE_NESTED_PAGING BIT(0)

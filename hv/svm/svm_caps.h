@@ -6,7 +6,7 @@
 #define HV_SVM_SVM_CAPS_H
 
 #include "hv/base/err.h"
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 
 /* The registers as read; 0 for those this CPU does not have. */
 struct svm_raw {

@@ -1,6 +1,6 @@
 /* AMD-V of one physical CPU: finding, switching on and off. */
 #include "hv/base/string.h"
-#include "hv/core/preflight.h"
+#include "hv/virt/preflight.h"
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pcpu.h"

@@ -21,7 +21,7 @@
  * address has bits set which are always 0 in RFLAGS, and gives itself away. The guest's own flags are among
  * all that are set then: it keeps those of them with which it was entered, too.
  */
-#include "hv/core/fault.h"
+#include "hv/virt/fault.h"
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/cpu.h"
 

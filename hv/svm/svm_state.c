@@ -1,6 +1,6 @@
 /* The VMCB of a vCPU: controls, and the guest state after RESET and INIT. */
 #include "hv/base/string.h"
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pcpu.h"

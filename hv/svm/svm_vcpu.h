@@ -6,7 +6,7 @@
 #ifndef HV_SVM_SVM_VCPU_H
 #define HV_SVM_SVM_VCPU_H
 
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 #include "hv/svm/svm_caps.h"
 #include "hv/svm/vmcb.h"
 

@@ -7,7 +7,7 @@
 #include "hv/vmx/ept.h"
 
 #include "hv/base/bits.h"
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/pmem.h"

@@ -2,7 +2,7 @@
 #ifndef HV_VMX_EPT_H
 #define HV_VMX_EPT_H
 
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 
 struct npt *ept_create(struct why *why);
 int ept_map(struct npt *npt, gpa_t gpa, hpa_t hpa, unsigned order, enum npt_perm perm);

@@ -1,6 +1,6 @@
 #include "hv/vmx/vmx.h"
 
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/vmx/ept.h"
 #include "hv/vmx/vmx_vcpu.h"
 

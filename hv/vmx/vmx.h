@@ -2,7 +2,7 @@
 #ifndef HV_VMX_VMX_H
 #define HV_VMX_VMX_H
 
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 
 extern const struct virt_ops vmx_ops;
 

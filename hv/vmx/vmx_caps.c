@@ -1,6 +1,6 @@
 #include "hv/vmx/vmx_caps.h"
 
-#include "hv/core/preflight.h"
+#include "hv/virt/preflight.h"
 #include "hv/x86/msr.h"
 
 enum wish_kind {

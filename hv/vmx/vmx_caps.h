@@ -6,7 +6,7 @@
 #define HV_VMX_VMX_CAPS_H
 
 #include "hv/base/err.h"
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 #include "hv/vmx/vmx_bits.h"
 
 /* The five control words of a VMCS. */

@@ -6,7 +6,7 @@
 #define HV_VMX_VMX_CHECK_H
 
 #include "hv/base/err.h"
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 
 /* A segment as the VMCS has it; the order of the first eight is enum virt_seg_id's. */
 struct vmx_seg_state {

@@ -1,7 +1,7 @@
 /* VT-x of one physical CPU: finding, switching on and off. */
 #include "hv/base/log.h"
 #include "hv/base/string.h"
-#include "hv/core/preflight.h"
+#include "hv/virt/preflight.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"

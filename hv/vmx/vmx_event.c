@@ -1,5 +1,5 @@
 /* Interrupts, NMIs and exceptions on their way into the guest. SDM vol. 3, 27.6 */
-#include "hv/core/fault.h"
+#include "hv/virt/fault.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"

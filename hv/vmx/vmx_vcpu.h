@@ -6,7 +6,7 @@
 #define HV_VMX_VMX_VCPU_H
 
 #include "hv/base/assert.h"
-#include "hv/core/virt.h"
+#include "hv/virt/virt.h"
 #include "hv/vmx/vmx_caps.h"
 #include "hv/vmx/vmx_check.h"
 

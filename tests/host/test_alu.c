@@ -1,4 +1,4 @@
-/* hv/core/alu.c against the CPU this test runs on: same results, same flags. */
+/* hv/insn/alu.c against the CPU this test runs on: same results, same flags. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/alu.h"
+#include "hv/insn/alu.h"
 
 #define DEFINED_FLAGS 0x8d5u /* OF SF ZF AF PF CF */
 #define AF            0x10u

@@ -1,4 +1,4 @@
-/* hv/core/cpu_policy.c, on this machine's own CPU: what the guest sees alone, and in a cluster. */
+/* hv/cpu/cpu_policy.c, on this machine's own CPU: what the guest sees alone, and in a cluster. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/kvm_pv.h"
+#include "hv/cpu/kvm_pv.h"
 #include "tests/host/fake_virt.h"
 
 #define EXTENDED_1 0x80000001u

@@ -1,4 +1,4 @@
-/* hv/core/emulate*.c and walk.c: real instruction bytes against a fake vCPU, RAM and one device page. */
+/* hv/insn/emulate*.c and walk.c: real instruction bytes against a fake vCPU, RAM and one device page. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,13 +9,13 @@
 #include <cmocka.h>
 
 #include "hv/base/log.h"
-#include "hv/core/devices.h"
-#include "hv/core/cpu_policy.h"
-#include "hv/core/emulate.h"
+#include "hv/dev/devices.h"
+#include "hv/cpu/cpu_policy.h"
+#include "hv/insn/emulate.h"
 #include "hv/core/intr.h"
 #include "hv/core/memory.h"
 #include "hv/core/vtlb.h"
-#include "hv/core/walk.h"
+#include "hv/insn/walk.h"
 #include "hv/x86/msr.h"
 #include "tests/host/fake_virt.h"
 #include "tests/host/plat.h"

@@ -1,4 +1,4 @@
-/* hv/core/fault.c against the manual's table of double faults. */
+/* hv/virt/fault.c against the manual's table of double faults. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "hv/base/compiler.h"
-#include "hv/core/fault.h"
+#include "hv/virt/fault.h"
 
 /* SDM vol. 3, table 6-5, one row per class of the first event. */
 static void follows_the_table(void **state)

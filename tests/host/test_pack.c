@@ -1,4 +1,4 @@
-/* hv/core/pack.c: pages of every kind come out as they went in, and nothing else comes out at all. */
+/* net/pages/pack.c: pages of every kind come out as they went in, and nothing else comes out at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/pack.h"
+#include "net/pages/pack.h"
 
 #define ROOM 2700u
 

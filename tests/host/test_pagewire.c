@@ -1,4 +1,4 @@
-/* hv/core/pagewire.c and delta.c: two ends that exchange pages as nodes do; each gets what the other has. */
+/* net/pages/pagewire.c and delta.c: two ends that exchange pages as nodes do; each gets what the other has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "hv/core/delta.h"
-#include "hv/core/pagewire.h"
+#include "net/pages/delta.h"
+#include "net/pages/pagewire.h"
 
 #define PAGES 300u /* more than there are slots */
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/preflight.h"
+#include "hv/virt/preflight.h"
 #include "hv/svm/svm_caps.h"
 
 #define LOCK   8u

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/vm_exit.h"
+#include "hv/virt/vm_exit.h"
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/msr.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/pmem.h"
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "hv/base/log.h"
-#include "hv/core/preflight.h"
+#include "hv/virt/preflight.h"
 #include "hv/vmx/vmx_caps.h"
 #include "hv/x86/msr.h"
 

@@ -1,4 +1,4 @@
-/* hv/vmx/ept.c and hv/core/nested.c: mapping, splitting, asking back; read back as the CPU would walk it. */
+/* hv/vmx/ept.c and hv/virt/nested.c: mapping, splitting, asking back; read back as the CPU would walk it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "hv/core/nested.h"
+#include "hv/virt/nested.h"
 #include "hv/vmx/ept.h"
 #include "hv/vmx/vmx_caps.h"
 #include "hv/x86/pmem.h"

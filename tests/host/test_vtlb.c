@@ -11,7 +11,7 @@
 #include "guest/layout.h"
 #include "hv/core/memory.h"
 #include "hv/core/vtlb.h"
-#include "hv/core/walk.h"
+#include "hv/insn/walk.h"
 #include "hv/x86/msr.h"
 #include "hv/x86/pmem.h"
 #include "tests/host/fake_virt.h"

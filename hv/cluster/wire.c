@@ -1,0 +1,427 @@
+#include "hv/cluster/wire.h"
+
+#include <stdatomic.h>
+
+#include "hv/base/log.h"
+#include "hv/base/string.h"
+#include "hv/cpu/cpu_words.h"
+#include "hv/x86/irq.h"
+#include "hv/x86/lapic.h"
+#include "hv/x86/pci.h"
+#include "hv/x86/pmem.h"
+#include "hv/x86/tsc.h"
+#include "net/ip/netnode.h"
+#include "net/transport/selftest.h"
+
+#define PCI_CLASS          0x0a /* subclass and class, PCI 3.0, D.3 */
+#define PCI_CLASS_ETHERNET 0x0200
+#define PCI_COMMAND        0x04
+#define PCI_INTX_OFF       BIT(10)
+#define PCI_LINE           0x3c
+
+/* SDM vol. 3, 11.11 */
+#define MSI_ADDRESS    0xfee00000u
+#define MSI_DEST_SHIFT 12
+
+/* The same on every node, whatever silence each one bears: several beats must fit the least. */
+#define BEAT_NS  (50 * NS_PER_MS)
+#define AFTER_NS (2 * NS_PER_S) /* after the self-test: the others may still miss our last answer */
+
+STATIC_ASSERT((int)CPU_WORDS == WIRE_FEATURES && (int)CPU_VENDOR == WIRE_VENDOR,
+	      "a node tells the others what docs/wire.md says");
+
+static struct {
+	struct pci_dev dev;
+	struct nic_hw hw;
+	struct selftest test;
+	uint32_t messages; /* of the self-test */
+	bool testing, up;
+	bool (*tap)(const void *frame, size_t len);
+	size_t (*status)(char *buf, size_t size);
+	void (*receiver)(const struct xport_event *event);
+	char ended[240];
+	_Atomic uint64_t interrupts;
+} wire;
+
+/* --- The card, as its driver reaches it --- */
+
+static uint32_t hw_config_read(void *ctx, unsigned offset, unsigned size)
+{
+	return pci_read(ctx, offset, size);
+}
+
+static void hw_config_write(void *ctx, unsigned offset, unsigned size, uint32_t value)
+{
+	pci_write(ctx, offset, size, value);
+}
+
+static uint32_t hw_read(void *ctx, unsigned bar, uint32_t offset, unsigned size)
+{
+	return pci_bar_read(ctx, bar, offset, size);
+}
+
+static void hw_write(void *ctx, unsigned bar, uint32_t offset, unsigned size, uint32_t value)
+{
+	pci_bar_write(ctx, bar, offset, size, value);
+}
+
+static uint64_t hw_bus(void *ctx, const void *virt)
+{
+	(void)ctx;
+	return pmem_phys(virt);
+}
+
+static void hw_delay(void *ctx, unsigned us)
+{
+	(void)ctx;
+	tsc_delay_us(us);
+}
+
+/* The first Ethernet card that has a driver. */
+static int find_card(struct why *why)
+{
+	static struct nic probe;
+	bool first = true, any = false;
+
+	wire.hw = (struct nic_hw){&wire.dev, hw_config_read, hw_config_write, hw_read,
+				  hw_write,  hw_bus,         hw_delay};
+	while (pci_next(&wire.dev, &first)) {
+		if (pci_read(&wire.dev, PCI_CLASS, 2) != PCI_CLASS_ETHERNET)
+			continue;
+		any = true;
+		if (nic_probe(&probe, &wire.hw, why) == 0)
+			return pci_map_bars(&wire.dev, why);
+	}
+	if (any)
+		return ERR_UNSUPPORTED;
+	return why_set(why, ERR_NOTFOUND,
+		       "no Ethernet card was found on PCI; a cluster of several nodes needs one");
+}
+
+/* --- Events --- */
+
+static void members_log(const struct cluster *c)
+{
+	char line[120];
+
+	for (unsigned i = 0; i < c->count; i++) {
+		cluster_describe(c, i, line, sizeof(line));
+		log_info(LOG_CLUSTER, "member %s", line);
+	}
+}
+
+static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
+{
+	const struct cluster *c = &netnode_station()->cluster;
+
+	(void)ctx;
+	if (e->kind == CLUSTER_UP) {
+		wire.up = true;
+		log_set_node(c->self);
+		log_info(LOG_CLUSTER, "%s", e->text);
+		members_log(c);
+		if (wire.testing)
+			selftest_init(&wire.test, c->self, c->count, wire.messages, now);
+		return;
+	}
+	if (e->kind == CLUSTER_LOST || e->kind == CLUSTER_REFUSED) {
+		str_copy(wire.ended, e->text, sizeof(wire.ended));
+		log_error(LOG_CLUSTER, "%s", e->text);
+		return;
+	}
+	log_info(LOG_CLUSTER, "%s", e->text);
+}
+
+static void on_wire(void *ctx, uint64_t now, const struct xport_event *e)
+{
+	(void)ctx, (void)now;
+	if (wire.testing)
+		selftest_event(&wire.test, e);
+	else if (wire.receiver)
+		wire.receiver(e);
+}
+
+static size_t on_status(void *ctx, char *buf, size_t size)
+{
+	(void)ctx;
+	return wire.status ? wire.status(buf, size) : 0;
+}
+
+static bool on_frame(void *ctx, const void *frame, size_t len)
+{
+	return wire.tap && wire.tap(frame, len);
+}
+
+/* --- What this node is --- */
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int mac_parse(const char *text, uint8_t mac[WIRE_MAC], struct why *why)
+{
+	for (unsigned i = 0; i < WIRE_MAC; i++) {
+		int high = strlen(text) >= 3 * i + 2 ? hex(text[3 * i]) : -1;
+		int low = high < 0 ? -1 : hex(text[3 * i + 1]);
+		char end = i < 5 ? ':' : '\0';
+
+		if (low < 0 || text[3 * i + 2] != end)
+			return why_set(why, ERR_INVALID,
+				       "option 'head=%s' is wrong; expected the MAC address of the "
+				       "node that shall "
+				       "be head, like 52:54:00:12:34:56",
+				       text);
+		mac[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}
+
+static int address_parse(const char *text, uint32_t *address, struct why *why)
+{
+	const char *p = text;
+	uint32_t out = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned part = 0, digits = 0;
+
+		for (; *p >= '0' && *p <= '9' && digits < 4; p++, digits++)
+			part = part * 10 + (unsigned)(*p - '0');
+		if (digits == 0 || part > 255 || *p != (i < 3 ? '.' : '\0'))
+			return why_set(
+				why, ERR_INVALID,
+				"option 'syslog=%s' is wrong; expected an address like 192.0.2.1",
+				text);
+		p++;
+		out = out << 8 | part;
+	}
+	*address = out;
+	return 0;
+}
+
+static int configure(const struct wire_options *o, struct netnode_config *c, struct why *why)
+{
+	int err = 0;
+
+	*c = (struct netnode_config){
+		.cluster = {.nodes = (uint16_t)o->nodes,
+			    .cpus = (uint16_t)o->cpus,
+			    .ram = o->ram,
+			    .tsc_khz = (uint32_t)(tsc_hz() / 1000),
+			    .tsc_invariant = tsc_invariant() || o->tsc_trusted,
+			    .has_guest = o->has_guest,
+			    .beat_ns = BEAT_NS,
+			    .lost_ns = o->lost_ns,
+			    .feature_name = cpu_word_name},
+		.ip = {.hostname = "amalgam", .tap = on_frame},
+		.clock = tsc_now_ns,
+		.mtu = (uint16_t)o->mtu,
+		.seed = o->seed,
+		.cluster_event = on_cluster,
+		.wire_event = on_wire,
+		.status = on_status,
+	};
+	str_copy(c->cluster.name, o->cluster, sizeof(c->cluster.name));
+	cpu_words(c->cluster.features);
+	if (o->head[0])
+		err = mac_parse(o->head, c->cluster.head, why);
+	if (err == 0 && o->syslog[0])
+		err = address_parse(o->syslog, &c->ip.syslog, why);
+	return err;
+}
+
+/* --- The card's interrupt: it ends the guest's stay, or the CPU's sleep --- */
+
+static void card_calls(void)
+{
+	atomic_fetch_add_explicit(&wire.interrupts, 1, memory_order_relaxed);
+	nic_events(netnode_nic());
+}
+
+/*
+ * By message where the card can, else on its legacy line, which firmware has put into its registers.
+ * Without either the card is looked at from time to time (wire_wakes() stays false).
+ */
+static void open_interrupt(void)
+{
+	struct nic *nic = netnode_nic();
+	uint32_t line = pci_read(&wire.dev, PCI_LINE, 1);
+
+	irq_handler_set(IRQ_NIC, card_calls);
+	if (nic_msi(nic, MSI_ADDRESS | hostapic_id() << MSI_DEST_SHIFT, IRQ_NIC) != 0) {
+		if (line >= PIC_LINES || line == PIC_CASCADE) {
+			log_warn(LOG_NET, "the card has no interrupt; it is polled");
+			return;
+		}
+		pci_write(&wire.dev, PCI_COMMAND, 2,
+			  pci_read(&wire.dev, PCI_COMMAND, 2) & ~(uint32_t)PCI_INTX_OFF);
+		irq_pic_open(line, card_calls);
+		hostapic_extint();
+	}
+	nic_events(nic);
+	nic_irq(nic, true);
+}
+
+bool wire_wakes(void)
+{
+	return atomic_load_explicit(&wire.interrupts, memory_order_relaxed) > 0;
+}
+
+/* --- Running --- */
+
+int wire_start(const struct wire_options *options, struct why *why)
+{
+	static struct netnode_config config;
+	size_t size = netnode_memory((unsigned)options->nodes, (uint16_t)options->mtu);
+	hpa_t mem;
+	int err = configure(options, &config, why);
+
+	if (err == 0)
+		err = find_card(why);
+	if (err)
+		return err;
+	mem = pmem_alloc_low(pmem_order(size));
+	if (mem == PMEM_NONE)
+		return why_set(why, ERR_NOMEM,
+			       "no %zu KiB of contiguous RAM below 4 GiB for the network",
+			       size >> 10);
+	err = netnode_start(&wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
+	if (err == 0)
+		open_interrupt();
+	return err;
+}
+
+void wire_poll(void)
+{
+	uint64_t now = tsc_now_ns();
+
+	netnode_poll(now);
+	if (wire.testing && wire.up && !wire.ended[0])
+		selftest_run(&wire.test, &netnode_station()->xport, now);
+}
+
+void wire_tap(bool (*fn)(const void *frame, size_t len))
+{
+	wire.tap = fn;
+}
+
+void wire_status(size_t (*fn)(char *buf, size_t size))
+{
+	wire.status = fn;
+}
+
+bool wire_send_frame(const void *frame, size_t len)
+{
+	return netip_send(frame, len);
+}
+
+void wire_add_mac(const uint8_t mac[6])
+{
+	nic_add_mac(netnode_nic(), mac);
+}
+
+uint16_t wire_ethertype(void)
+{
+	return WIRE_ETHERTYPE;
+}
+
+const uint8_t *wire_mac(void)
+{
+	return netnode_nic()->mac;
+}
+
+uint16_t wire_mtu(void)
+{
+	return netnode_nic()->mtu;
+}
+
+bool wire_up(unsigned *self, unsigned *head)
+{
+	const struct cluster *c = &netnode_station()->cluster;
+
+	*self = c->self;
+	*head = c->head;
+	return wire.up;
+}
+
+const char *wire_ended(void)
+{
+	return wire.ended[0] ? wire.ended : NULL;
+}
+
+const struct cluster *wire_cluster(void)
+{
+	return &netnode_station()->cluster;
+}
+
+void wire_receive(void (*fn)(const struct xport_event *event))
+{
+	wire.receiver = fn;
+}
+
+int wire_send(unsigned node, enum wire_channel channel, const struct xport_part *parts,
+	      unsigned count)
+{
+	return xport_send(&netnode_station()->xport, tsc_now_ns(), node, channel, parts, count);
+}
+
+void wire_flush(void)
+{
+	netnode_send(tsc_now_ns());
+}
+
+uint64_t wire_deadline(uint64_t now_ns)
+{
+	return netnode_deadline(now_ns);
+}
+
+void wire_report(void)
+{
+	const struct station *s = netnode_station();
+
+	for (unsigned i = 0; i < s->cluster.count; i++) {
+		const struct xport_stats *x = &s->peers[i].stats;
+		int64_t offset = 0;
+		uint64_t error = 0;
+
+		if (i == s->cluster.self)
+			continue;
+		clock_offset(&s->cluster.members[i].clock, tsc_now_ns(), &offset, &error);
+		log_info(LOG_NET,
+			 "node %u: %llu frames out, %llu in, resent %llu, timeouts %llu, doubled "
+			 "%llu; round trip "
+			 "p50 %llu p99 %llu us; clock offset %lld us, error %llu us; %llu messages "
+			 "out, %llu in; %llu bytes out, %llu in",
+			 i, (unsigned long long)x->frames_out, (unsigned long long)x->frames_in,
+			 (unsigned long long)x->resent, (unsigned long long)x->timeouts,
+			 (unsigned long long)x->doubled,
+			 (unsigned long long)hist_quantile(&x->rtt, 500) / 1000,
+			 (unsigned long long)hist_quantile(&x->rtt, 990) / 1000,
+			 (long long)offset / 1000, (unsigned long long)error / 1000,
+			 (unsigned long long)x->msgs_out, (unsigned long long)x->msgs_in,
+			 (unsigned long long)x->bytes_out, (unsigned long long)x->bytes_in);
+	}
+}
+
+int wire_selftest(uint32_t messages, struct why *why)
+{
+	char line[200];
+
+	ASSERT(!wire.up);
+	/* The others may be faster: their first messages can come with the membership. */
+	wire.messages = messages;
+	wire.testing = true;
+	while (!wire.ended[0] && !wire.test.wrong &&
+	       (!wire.test.finished || tsc_now_ns() < wire.test.finished + AFTER_NS))
+		wire_poll();
+	selftest_describe(&wire.test, line, sizeof(line));
+	if (!wire.test.finished || wire.test.wrong)
+		return why_set(why, ERR_INVALID, "%s%s%s", line, wire.ended[0] ? "; " : "",
+			       wire.ended);
+	log_info(LOG_NET, "%s", line);
+	wire_report();
+	return 0;
+}

@@ -1,0 +1,329 @@
+#include "hv/dev/devices.h"
+#include "guest/layout.h"
+#include "hv/base/log.h"
+#include "hv/core/intr.h"
+#include "hv/cluster/link.h"
+#include "hv/cluster/remote.h"
+#include "hv/dev/virtdev.h"
+#include "hv/x86/serial.h"
+#include "hv/x86/tsc.h"
+
+/* How often the host's serial port is asked for typed bytes; its FIFO holds 16, 1.4 ms at 115200 baud. */
+#define CONSOLE_POLL_NS (1 * NS_PER_MS)
+#define CONSOLE_BAUD    115200
+#define CONSOLE_QUEUE   64
+
+static struct {
+	struct serial port;
+	bool open;
+	uint8_t waiting[CONSOLE_QUEUE]; /* typed, not yet taken by the guest's UART */
+	size_t count;
+	uint64_t next_poll;
+} console;
+
+/*
+ * Who has the lock may wait for a page of guest memory, and only the first CPU hears the other nodes:
+ * it goes on serving them while it waits for the lock.
+ */
+static void pc_lock(struct vm *vm)
+{
+	if (!vm_is_shared(vm)) {
+		spin_lock(&vm->pc_lock);
+		return;
+	}
+	while (!spin_trylock(&vm->pc_lock))
+		link_wait();
+}
+
+static void send_all(struct vm *vm, const struct ioapic_out *out)
+{
+	for (unsigned i = 0; i < out->count; i++)
+		intr_route(vm, &out->msg[i], APIC_NO_CPU);
+}
+
+/* The PC's callbacks; vm->pc_lock is held. */
+static void on_gsi(void *ctx, unsigned gsi, bool level)
+{
+	struct vm *vm = ctx;
+	struct ioapic_out out;
+
+	if (gsi >= IOAPIC_PINS)
+		return;
+	ioapic_line(&vm->ioapic, gsi, level, &out);
+	send_all(vm, &out);
+}
+
+static void on_intr(void *ctx, bool level)
+{
+	struct vm *vm = ctx;
+
+	if (apic_post_lint(&vm->vcpus[0].post, 0, level))
+		intr_kick(&vm->vcpus[0]);
+}
+
+static void on_power(void *ctx, enum pc_power what, uint8_t code)
+{
+	struct vm *vm = ctx;
+
+	switch (what) {
+	case PC_POWER_OFF:
+		vm_stop(vm, VM_POWERED_OFF);
+		break;
+	case PC_POWER_RESET:
+		vm_stop(vm, VM_RESET);
+		break;
+	case PC_POWER_DEBUG_EXIT:
+		vm->debug_code = code;
+		vm_stop(vm, VM_DEBUG_EXIT);
+		break;
+	}
+}
+
+static void on_console_tx(void *ctx, uint8_t byte)
+{
+	if (console.open)
+		serial_tx(&console.port, byte);
+}
+
+void devices_wake(struct vm *vm)
+{
+	atomic_store(&vm->pc_timer_moved, true);
+	intr_kick(&vm->vcpus[0]);
+}
+
+static void on_timer(void *ctx)
+{
+	devices_wake(ctx);
+}
+
+static void on_msi(void *ctx, uint64_t address, uint32_t data)
+{
+	struct apic_msg msg;
+
+	if (!apic_msg_from_msi(address, data, &msg))
+		intr_route(ctx, &msg, APIC_NO_CPU);
+}
+
+static const struct pc_ops pc_ops = {
+	.gsi = on_gsi,
+	.intr = on_intr,
+	.power = on_power,
+	.console_tx = on_console_tx,
+	.timer = on_timer,
+	.msi = on_msi,
+};
+
+void devices_console_open(uint16_t port)
+{
+	if (!port)
+		return;
+	console.open = serial_init(&console.port, port, CONSOLE_BAUD);
+	if (!console.open)
+		log_warn(LOG_DEV,
+			 "no serial port answers at %#x, so the guest's console goes nowhere; name "
+			 "another with "
+			 "console=",
+			 port);
+}
+
+static void power_on(struct vm *vm, const struct pc_config *config)
+{
+	struct why why;
+
+	pc_init(&vm->pc, config, &pc_ops, vm, vm_now_ns(vm));
+	if (virtdev_plug(&vm->pc.pci, &why))
+		vm_fail(vm, "%s", why.text);
+}
+
+void devices_start(struct vm *vm)
+{
+	struct pc_config config = {
+		.ram_bytes = vm->ram_bytes,
+		.cpu_count = vm->cpu_count,
+		.apic_ids = vm->apic_ids,
+		.ioapic_id = 0,
+		.debug_exit = vm->options->debug_exit,
+		.wall_clock_start = vm->wall_start,
+	};
+
+	pc_lock(vm);
+	ioapic_init(&vm->ioapic, 0);
+	if (!vm->pc_on)
+		power_on(vm, &config);
+	else
+		pc_reset(&vm->pc, vm_now_ns(vm));
+	vm->pc_on = true;
+	spin_unlock(&vm->pc_lock);
+}
+
+static bool in_lapic(struct vcpu *v, gpa_t gpa)
+{
+	return lapic_mode(&v->lapic) == APIC_XAPIC && (gpa & PAGE_MASK) == lapic_gpa(&v->lapic);
+}
+
+static bool in_ioapic(gpa_t gpa)
+{
+	return (gpa & PAGE_MASK) == LAYOUT_IOAPIC;
+}
+
+/*
+ * APIC registers are 32 bits wide on 16-byte boundaries (SDM vol. 3, 11.4.1). A narrower read gets its
+ * bytes of the register it falls in; a narrower write is dropped, as hardware leaves it undefined.
+ */
+static uint64_t register_bytes(uint32_t value, gpa_t gpa, unsigned size)
+{
+	uint64_t wide = value;
+
+	return (wide >> (gpa & 3) * 8) & BITS(size * 8 - 1, 0);
+}
+
+static uint64_t mmio_read(struct vm *vm, gpa_t gpa, unsigned size)
+{
+	if (in_ioapic(gpa))
+		return register_bytes(ioapic_read(&vm->ioapic, gpa & 0xffc), gpa, size);
+	return pc_mmio_read(&vm->pc, gpa, size, vm_now_ns(vm));
+}
+
+static void mmio_write(struct vm *vm, gpa_t gpa, unsigned size, uint64_t value)
+{
+	uint32_t offset = gpa & 0xfff;
+	struct ioapic_out out;
+
+	if (!in_ioapic(gpa)) {
+		pc_mmio_write(&vm->pc, gpa, size, value, vm_now_ns(vm));
+		return;
+	}
+	/* The index is a register of one byte, and some firmware stores it so. */
+	if (!(offset & 3) && (size >= 4 || offset == IOAPIC_INDEX)) {
+		ioapic_write(&vm->ioapic, offset, (uint32_t)value, &out);
+		send_all(vm, &out);
+	}
+}
+
+uint64_t devices_read(struct vm *vm, uint64_t address, unsigned size, bool mmio)
+{
+	uint64_t value;
+
+	pc_lock(vm);
+	if (mmio)
+		value = mmio_read(vm, address, size);
+	else
+		value = pc_io_read(&vm->pc, (uint16_t)address, size, vm_now_ns(vm));
+	spin_unlock(&vm->pc_lock);
+	return value;
+}
+
+void devices_write(struct vm *vm, uint64_t address, unsigned size, bool mmio, uint64_t value)
+{
+	pc_lock(vm);
+	if (mmio)
+		mmio_write(vm, address, size, value);
+	else
+		pc_io_write(&vm->pc, (uint16_t)address, size, (uint32_t)value, vm_now_ns(vm));
+	spin_unlock(&vm->pc_lock);
+}
+
+uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size)
+{
+	if (!vm_is_head(v->vm))
+		return (uint32_t)remote_io(v, port, size, 0, 0);
+	return (uint32_t)devices_read(v->vm, port, size, false);
+}
+
+void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
+{
+	if (!vm_is_head(v->vm))
+		remote_io(v, port, size, NODE_IO_WRITE, value);
+	else
+		devices_write(v->vm, port, size, false, value);
+}
+
+uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+	if (in_lapic(v, gpa))
+		return register_bytes(
+			lapic_mmio_read(intr_lapic(v), gpa & 0xffc, vm_guest_tsc(v->vm)), gpa,
+			size);
+	if (!vm_is_head(v->vm))
+		return remote_io(v, gpa, size, NODE_IO_MMIO, 0);
+	return devices_read(v->vm, gpa, size, true);
+}
+
+void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
+{
+	uint32_t offset = gpa & 0xfff;
+
+	if (in_lapic(v, gpa)) {
+		struct lapic_actions actions;
+
+		if (size < 4 || offset & 3)
+			return;
+		lapic_mmio_write(intr_lapic(v), offset, (uint32_t)value, vm_guest_tsc(v->vm),
+				 &actions);
+		intr_apply(v, &actions);
+	} else if (!vm_is_head(v->vm)) {
+		remote_io(v, gpa, size, NODE_IO_MMIO | NODE_IO_WRITE, value);
+	} else {
+		devices_write(v->vm, gpa, size, true, value);
+	}
+}
+
+static void poll_console(struct vm *vm, uint64_t now)
+{
+	int byte;
+
+	if (!console.open || now < console.next_poll)
+		return;
+	console.next_poll = now + CONSOLE_POLL_NS;
+	while (console.count < CONSOLE_QUEUE && (byte = serial_rx(&console.port)) >= 0)
+		console.waiting[console.count++] = (uint8_t)byte;
+
+	size_t taken =
+		console.count ? pc_console_rx(&vm->pc, console.waiting, console.count, now) : 0;
+
+	for (size_t i = taken; i < console.count; i++)
+		console.waiting[i - taken] = console.waiting[i];
+	console.count -= taken;
+}
+
+uint64_t devices_tick(struct vm *vm)
+{
+	uint64_t now = vm_now_ns(vm), next, poll;
+
+	if (!atomic_exchange(&vm->pc_timer_moved, false) && now < vm->pc_next)
+		return vm->pc_next;
+	pc_lock(vm);
+	poll_console(vm, now);
+	poll = virtdev_poll(&vm->pc, now);
+	if (now >= pc_next_event(&vm->pc))
+		pc_tick(&vm->pc, now);
+	next = pc_next_event(&vm->pc);
+	spin_unlock(&vm->pc_lock);
+	next = MIN(next, poll);
+	if (console.open)
+		next = MIN(next, console.next_poll);
+	vm->pc_next = next;
+	return next;
+}
+
+bool devices_int_ack(struct vm *vm, uint8_t *vector)
+{
+	bool waits;
+
+	pc_lock(vm);
+	waits = vm->pc.intr_level;
+	if (waits)
+		*vector = pc_int_ack(&vm->pc);
+	spin_unlock(&vm->pc_lock);
+	return waits;
+}
+
+void devices_eoi(struct vm *vm, uint8_t vector)
+{
+	struct ioapic_out out;
+
+	pc_lock(vm);
+	ioapic_eoi(&vm->ioapic, vector, &out);
+	send_all(vm, &out);
+	spin_unlock(&vm->pc_lock);
+}
