@@ -14,6 +14,12 @@ include boot/multiboot.mk
 boot: $(BOOT_OUT)/amalgam.efi $(BOOT_OUT)/amalgam.elf ## both boot images
 .PHONY: boot
 
-check-panic: $(BOOT_OUT)/amalgam.elf ## every kind of panic, provoked in QEMU, is reported with its function
+# One function at least that checks its canary, and one place that answers, in each image.
+check-canaries: boot ## the core and both loaders check their stacks' canaries
+	@for image in $(CORE_ELF) $(EFI_OUT)/amalgam.so $(BOOT_OUT)/amalgam.elf; do \
+	  objdump -d --no-show-raw-insn $$image | grep -q 'call.*<__stack_chk_fail' || \
+	    { echo "$$image: no function checks its canary"; exit 1; }; done
+
+check-panic: $(BOOT_OUT)/amalgam.elf check-canaries ## every kind of panic, provoked in QEMU, is reported with its function
 	$(PYTHON) tests/panic.py $<
-.PHONY: check-panic
+.PHONY: check-panic check-canaries

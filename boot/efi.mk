@@ -5,7 +5,7 @@ EFI_SRC := boot/efi_main.c boot/efi_source.c boot/efi_handoff.c boot/config.c bo
 EFI_OBJ := $(EFI_SRC:%.c=$(EFI_OUT)/%.o) $(EFI_OUT)/boot/efi_core.o
 
 EFI_LIB    ?= /usr/lib
-EFI_CFLAGS := -std=gnu17 -O2 -ffreestanding -fpic -fshort-wchar -mno-red-zone -fno-stack-protector \
+EFI_CFLAGS := -std=gnu17 -O2 -ffreestanding -fpic -fshort-wchar -mno-red-zone $(STACK_PROTECTOR) \
               -fno-strict-aliasing -maccumulate-outgoing-args -DGNU_EFI_USE_MS_ABI -I. \
               -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARNINGS) -MMD -MP
 EFI_SECTIONS := .text .sdata .data .dynamic .dynsym .rel .rela .rel.* .rela.* .reloc

@@ -23,6 +23,17 @@ static UINT64 read_tsc(void)
 	return (UINT64)hi << 32 | lo;
 }
 
+/* The compiler's names: what a function's frame ends with, and where one goes that finds it changed. */
+UINTN __stack_chk_guard;
+__attribute__((noreturn)) void __stack_chk_fail(void);
+
+void __stack_chk_fail(void)
+{
+	Print(L"amalgam: the boot image overran a buffer on its stack; please report this\n");
+	for (;;)
+		__asm__ volatile("hlt");
+}
+
 /* Zeroed pages below 4 GiB that stay the core's. */
 static void *get_core_pages(UINTN bytes)
 {
@@ -258,9 +269,8 @@ static EFI_STATUS run(EFI_HANDLE image)
 	return start_core(image);
 }
 
-EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
-
-EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
+/* Not inlined: its caller has no canary. */
+__attribute__((noinline)) static EFI_STATUS load(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 {
 	EFI_STATUS st;
 
@@ -272,4 +282,13 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
 	Print(L"amalgam: not started; back to the firmware in %d seconds\n", PATIENCE_SECS);
 	uefi_call_wrapper(BS->Stall, 1, PATIENCE_SECS * 1000000);
 	return st;
+}
+
+EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
+
+/* Sets the canary, so it can't have one itself; the canary's first byte ends any string. */
+__attribute__((no_stack_protector)) EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
+{
+	__stack_chk_guard = (read_tsc() * 0x9e3779b97f4a7c15) << 8;
+	return load(image, system);
 }

@@ -45,6 +45,9 @@ extern const uint8_t core_elf[], core_elf_end[], stub_start[], stub_end[];
 
 void enter_core(uint32_t cr3, uint64_t entry, uint32_t handoff);
 void multiboot_main(uint32_t magic, const struct info *info);
+void __stack_chk_fail(void);
+
+uintptr_t __stack_chk_guard; /* set by multiboot_entry.S; the name is the compiler's */
 
 static struct handoff work; /* built here, then copied to where it stays */
 
@@ -74,6 +77,11 @@ static void stop(const char *sentence)
 	serial_byte('\n');
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+void __stack_chk_fail(void)
+{
+	stop("the boot image overran a buffer on its stack; please report this");
 }
 
 static void set(uint64_t base, uint64_t size, enum handoff_kind kind)

@@ -5,7 +5,7 @@ STUB_SRC := boot/multiboot.c boot/coreload.c boot/ranges.c
 STUB_OBJ := $(STUB_SRC:%.c=$(STUB_OUT)/%.o) $(STUB_OUT)/boot/multiboot_entry.o
 
 STUB_CFLAGS := -m32 -march=i686 -std=gnu17 -O2 -ffreestanding -fno-builtin -fno-pic -fno-pie \
-               -fno-stack-protector -fno-asynchronous-unwind-tables -mgeneral-regs-only -I. $(WARNINGS) -MMD -MP
+               $(STACK_PROTECTOR) -fno-asynchronous-unwind-tables -mgeneral-regs-only -I. $(WARNINGS) -MMD -MP
 
 $(STUB_OUT)/%.o: %.c
 	@mkdir -p $(@D)

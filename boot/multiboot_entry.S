@@ -15,6 +15,13 @@ multiboot_entry:
 	cli
 	cld
 	mov $stack_end, %esp
+	/* The canary, before the first function that has one; its first byte ends any string. */
+	mov %eax, %ecx
+	rdtsc
+	imul $0x9e3779b1, %eax
+	xor %al, %al
+	mov %eax, __stack_chk_guard
+	mov %ecx, %eax
 	push %ebx /* the information structure */
 	push %eax /* the loader's magic */
 	call multiboot_main

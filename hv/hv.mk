@@ -14,9 +14,12 @@ HV_OUT   := $(BUILD)/hv
 HV_OBJ   := $(HV_SRC:%=$(HV_OUT)/%.o)
 CORE_ELF := $(HV_OUT)/core.elf
 
+# The canary is a plain variable: neither GS nor FS is set up for it. Each image's entry sets it.
+STACK_PROTECTOR := -fstack-protector-strong -mstack-protector-guard=global
+
 # No SSE or x87: guest FPU state stays in the registers while the hypervisor runs.
 HV_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-builtin-printf -mcmodel=kernel -mno-red-zone \
-             -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
+             -mgeneral-regs-only -fno-pic -fno-pie $(STACK_PROTECTOR) -fno-omit-frame-pointer \
              -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none \
              -ffunction-sections -fdata-sections -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
 HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,hv/core.ld -Wl,--gc-sections -Wl,--build-id=none \

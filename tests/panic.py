@@ -33,6 +33,10 @@ EXPECTED = {
         r"panic_test\.c:\d+: broken invariant: zero == 1",
         r"called from [0-9a-f]{16} panic_test_assert\+0x",
     ],
+    "smash": [
+        r"panic: a function overran a buffer on its stack",
+        r"called from [0-9a-f]{16} panic_test_smash\+0x",
+    ],
     "nmi": [r"panic: NMI taken on its own stack", r"at [0-9a-f]{16} on_nmi\+0x"],
 }
 

@@ -36,7 +36,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 		{"apic",        OPT_CHOICE, &o->apic_hw,     0, 0, apic_hw_names,            "auto or off"},
 		{"debug-exit",  OPT_FLAG,   &o->debug_exit,  0, 0,                     NULL, "on or off"},
 		{"large-pages", OPT_FLAG,   &o->large_pages, 0, 0,                     NULL, "on or off"},
-		{"test-panic",  OPT_TEXT,   o->test_panic,   0, sizeof(o->test_panic), NULL, "page, stack, div, assert or nmi"},
+		{"test-panic",  OPT_TEXT,   o->test_panic,   0, sizeof(o->test_panic), NULL, "page, stack, div, assert, nmi or smash"},
 	};
 	// clang-format on
 

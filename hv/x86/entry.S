@@ -9,6 +9,14 @@ core_entry:
 	cli
 	cld
 	mov $early_stack_end, %rsp
+	/* The canary, before the first function that has one; its first byte ends any string. */
+	rdtsc
+	shl $32, %rdx
+	or %rdx, %rax
+	movabs $0x9e3779b97f4a7c15, %rdx
+	imul %rdx, %rax
+	xor %al, %al
+	mov %rax, __stack_chk_guard
 	xor %ebp, %ebp
 	push $0 /* the backtrace ends here */
 	push %rbp

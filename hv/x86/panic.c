@@ -155,6 +155,15 @@ void panic_exception(const struct irq_frame *f)
 	end();
 }
 
+/* The canary of -fstack-protector-strong, set by entry.S; both names are the compiler's. */
+uintptr_t __stack_chk_guard;
+NORETURN void __stack_chk_fail(void);
+
+void __stack_chk_fail(void)
+{
+	plat_panic("a function overran a buffer on its stack");
+}
+
 void plat_panic(const char *fmt, ...)
 {
 	char text[400];

@@ -13,7 +13,7 @@
 
 /* Volatile, so that the compiler does not know what the functions below are up to. */
 static volatile uintptr_t bad_address = 0x10;
-static volatile unsigned deepest = UINT_MAX, zero;
+static volatile unsigned deepest = UINT_MAX, overrun = 48, zero;
 
 TEST_FUNCTION panic_test_page(void)
 {
@@ -46,6 +46,15 @@ TEST_FUNCTION panic_test_assert(void)
 	ASSERT(zero == 1);
 }
 
+/* A buffer overrun: the return address and the canary before it are gone when the function ends. */
+TEST_FUNCTION panic_test_smash(void)
+{
+	uint8_t room[16];
+
+	memset(room, 1, overrun);
+	zero = room[0];
+}
+
 /* As if another CPU had died: the NMI that stops this one must find its handler and stack. */
 static void on_nmi(void)
 {
@@ -66,14 +75,16 @@ int panic_test(const char *kind, struct why *why)
 		const char *name;
 		void (*fn)(void);
 	} tests[] = {
-		{"page", panic_test_page},     {"stack", panic_test_stack}, {"div", panic_test_div},
-		{"assert", panic_test_assert}, {"nmi", panic_test_nmi},
+		{"page", panic_test_page}, {"stack", panic_test_stack},
+		{"div", panic_test_div},   {"assert", panic_test_assert},
+		{"nmi", panic_test_nmi},   {"smash", panic_test_smash},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(tests); i++)
 		if (!strcmp(tests[i].name, kind))
 			tests[i].fn();
-	return why_set(why, ERR_INVALID,
-		       "test-panic=%.20s is unknown; expected page, stack, div, assert or nmi",
-		       kind);
+	return why_set(
+		why, ERR_INVALID,
+		"test-panic=%.20s is unknown; expected page, stack, div, assert, nmi or smash",
+		kind);
 }
