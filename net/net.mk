@@ -10,6 +10,8 @@ WIRE_HDR       := $(wildcard hv/base/*.h net/transport/*.h)
 
 # Fake cards, for the tests and fuzzers of the drivers.
 $(BUILD)/host/test_nic: $(BUILD)/host/tests/host/fake_nic.o
+# Nodes that form clusters, for both tests of that.
+$(BUILD)/host/test_cluster $(BUILD)/host/test_cluster_trust: $(BUILD)/host/tests/host/cluster_lab.o
 $(BUILD)/fuzz/fuzz_nic: $(BUILD)/fuzz/tests/host/fake_nic.o
 
 # Every table of docs/wire.md against the structures.
@@ -24,6 +26,7 @@ check-wire-doc: $(NET_OUT)/wiredoc.o ## docs/wire.md against the structures it d
 check-host: check-wire-doc
 
 # The same test programs without sanitizers, for many schedules.
+$(NET_OUT)/test_cluster: tests/host/cluster_lab.c
 $(NET_OUT)/test_%: tests/host/test_%.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR)
 	@mkdir -p $(@D)
 	$(CC) $(NET_CFLAGS) $(filter %.c,$^) -lcmocka -o $@

@@ -11,7 +11,7 @@ local HEAD, ETHERTYPE, VERSION, NOBODY = 40, 0x88b5, 2, 0xffff
 local kinds = {
 	[1] = "OPEN", [2] = "OPEN_ACK", [3] = "DATA", [4] = "ACK", [5] = "PROBE",
 	[16] = "HELLO", [17] = "REFUSE", [18] = "OFFER", [19] = "ACCEPT", [20] = "START",
-	[21] = "ABORT", [22] = "BEAT", [23] = "LOST",
+	[21] = "ABORT", [22] = "BEAT", [23] = "LOST", [24] = "STOP",
 }
 local states = { [0] = "seeking", [1] = "joining", [2] = "running", [3] = "stopped" }
 local channels = { [0] = "urgent", [1] = "bulk" }
@@ -202,12 +202,19 @@ local function lost(buf, tree, pinfo)
 	pinfo.cols.info:append(": " .. buf(16, 160):stringz())
 end
 
+local function stop(buf, tree, pinfo)
+	put(tree, buf, 0, 8, "epoch", "life")
+	tree:add(f.text, buf(16, 240))
+	pinfo.cols.info:append(": " .. buf(16, 240):stringz())
+end
+
 -- Smallest and largest body, and who reads it.
 local bodies = {
 	OPEN = { 12, 12, open }, OPEN_ACK = { 12, 12, open }, DATA = { 53, 9000, data },
 	ACK = { 40, 40, session }, PROBE = { 40, 9000, session }, HELLO = { 128, 128, hello },
 	REFUSE = { 176, 176, refuse }, OFFER = { 48, 48 + 32 * 24, offer }, ACCEPT = { 16, 16, vote },
 	START = { 16, 16, vote }, ABORT = { 16, 16, vote }, BEAT = { 48, 48, beat }, LOST = { 176, 176, lost },
+	STOP = { 256, 256, stop },
 }
 
 local function number(n)

@@ -179,6 +179,20 @@ int netip_start(struct nic *nic, const struct netip_config *config, uint64_t now
 
 /* --- Running --- */
 
+/* After a poll that began at `now` and took `count` frames. */
+static void look_back(uint64_t now, unsigned count)
+{
+	bool empty = count < RX_BATCH;
+
+	netip.taken += count;
+	/* A ring that is never empty has still been gone through once so many frames were taken. */
+	if (!empty && netip.taken - netip.mark_taken < NIC_RX_BUFFERS)
+		return;
+	netip.seen = empty ? now : netip.mark_at;
+	netip.mark_at = now;
+	netip.mark_taken = netip.taken;
+}
+
 bool netip_poll(uint64_t now)
 {
 	struct nic_frame f;
@@ -190,6 +204,7 @@ bool netip_poll(uint64_t now)
 		rx_frame(&f);
 		count++;
 	}
+	look_back(now, count);
 	sys_check_timeouts();
 	if (now >= netip.link_at)
 		link_look();
@@ -209,6 +224,11 @@ uint64_t netip_deadline(uint64_t now)
 	ms = sys_timeouts_sleeptime();
 	return MIN(netip.link_at,
 		   ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? UINT64_MAX : now + ms * NS_PER_MS);
+}
+
+uint64_t netip_seen(void)
+{
+	return netip.seen;
 }
 
 uint32_t netip_address(void)

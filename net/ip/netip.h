@@ -44,6 +44,9 @@ int netip_start(struct nic *nic, const struct netip_config *config, uint64_t now
 /* Takes what the card received, runs timers, sends waiting log lines. True when there was a frame. */
 bool netip_poll(uint64_t now);
 
+/* A time before which no frame came that netip_poll() has not taken. */
+uint64_t netip_seen(void);
+
 /* When netip_poll has something to do even if no frame comes. */
 uint64_t netip_deadline(uint64_t now);
 

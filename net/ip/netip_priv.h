@@ -19,6 +19,8 @@ struct netip {
 	unsigned owner;
 	uint64_t now, random, link_at;
 	bool started;
+	/* All frames that came before `seen` were taken, and before `mark_at` when NIC_RX_BUFFERS more were. */
+	uint64_t seen, mark_at, taken, mark_taken;
 	struct netip_rx rx[NIC_RX_BUFFERS];
 };
 

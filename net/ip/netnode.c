@@ -159,6 +159,7 @@ bool netnode_poll(uint64_t now)
 {
 	bool moved = netip_poll(now);
 
+	station_heard(&node.station, netip_seen());
 	say_waiting(now);
 	moved |= transmit(now);
 	events(now); /* a timer of the formation's may have had something to say */

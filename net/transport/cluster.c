@@ -40,6 +40,31 @@ void cluster_event(struct cluster *c, enum cluster_event_kind kind, unsigned nod
 	va_end(ap);
 }
 
+void cluster_tell(struct cluster *c, enum cluster_event_kind kind, const char *fmt, ...)
+{
+	char text[sizeof(((struct cluster_event *)0)->text) - 40];
+	va_list ap;
+
+	if (c->told == CLUSTER_TOLD_MAX)
+		return;
+	c->told++;
+	va_start(ap, fmt);
+	fmt_vprint(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	cluster_event(c, kind, WIRE_NOBODY, "%s%s", text,
+		      c->told == CLUSTER_TOLD_MAX ? "; no more is said of others" : "");
+}
+
+void cluster_text(char *out, const char *text, size_t size)
+{
+	memcpy(out, text, size);
+	out[size - 1] = '\0';
+	for (char *p = out; *p; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
+}
+
 bool cluster_poll(struct cluster *c, struct cluster_event *event)
 {
 	if (c->event_count == 0)
@@ -85,7 +110,10 @@ void cluster_rx(struct cluster *c, uint64_t now, const void *frame, size_t len)
 		cluster_beat_in(c, now, head, mac);
 		break;
 	case WIRE_LOST:
-		cluster_lost_in(c, head);
+		cluster_lost_in(c, head, mac);
+		break;
+	case WIRE_STOP:
+		cluster_stop_in(c, now, head, mac);
 		break;
 	default:
 		break;
@@ -209,6 +237,18 @@ static size_t tx_lost(struct cluster *c, void *frame)
 	return seal(c, frame, WIRE_LOST, everybody, WIRE_NOBODY, sizeof(*l));
 }
 
+static size_t tx_stop(struct cluster *c, void *frame)
+{
+	struct wire_stop *s = body_of(frame);
+
+	c->stop_due--;
+	memset(s, 0, sizeof(*s));
+	s->epoch = c->epoch;
+	s->life = c->config.life;
+	str_copy(s->text, c->stop_text, sizeof(s->text));
+	return seal(c, frame, WIRE_STOP, everybody, WIRE_NOBODY, sizeof(*s));
+}
+
 /* Takes the lowest node out of a set that is not empty. */
 static unsigned pick(uint32_t *set)
 {
@@ -258,6 +298,8 @@ size_t cluster_tx(struct cluster *c, uint64_t now, void *buf)
 	unsigned n;
 
 	timers(c, now);
+	if (c->stop_due > 0)
+		return tx_stop(c, buf);
 	if (c->lost_due > 0)
 		return tx_lost(c, buf);
 	if (c->abort_due) {
@@ -286,8 +328,9 @@ size_t cluster_tx(struct cluster *c, uint64_t now, void *buf)
 
 uint64_t cluster_deadline(const struct cluster *c)
 {
-	if (c->lost_due || c->abort_due || c->accept_due || c->offer_due || c->start_due ||
-	    c->answer_due || c->beat_due || c->hello_due || c->refuse_due || c->event_count)
+	if (c->lost_due || c->stop_due || c->abort_due || c->accept_due || c->offer_due ||
+	    c->start_due || c->answer_due || c->beat_due || c->hello_due || c->refuse_due ||
+	    c->event_count)
 		return 0;
 	return MIN(c->hello_at, MIN(c->vote_at, c->beat_at));
 }

@@ -6,6 +6,7 @@
  *     cluster_rx(c, now, frame, len);              a frame came
  *     while (cluster_poll(c, &event)) ...          what a person or the hypervisor must know
  *     while ((n = cluster_tx(c, now, buf))) ...    send what is due
+ *     cluster_heard(c, seen)                       when all that came before `seen` has gone through cluster_rx
  *     sleep until cluster_deadline(c)
  *
  * The head is the node named by `head`, else the best of those with guest images, else of all; the
@@ -86,8 +87,8 @@ struct cluster_candidate {
 };
 
 enum cluster_event_kind {
-	CLUSTER_UP,      /* the membership stands; `node` is our number */
-	CLUSTER_LOST,    /* `node` is lost and the cluster stopped; `text` says what happened */
+	CLUSTER_UP, /* the membership stands; `node` is our number */
+	CLUSTER_LOST, /* `node` is lost, or stopped, and the cluster with it; `text` says what happened */
 	CLUSTER_REFUSED, /* this node may not join and has stopped; `text` says why */
 	CLUSTER_REFUSES, /* another node was refused; `text` says why */
 	CLUSTER_NOTE,    /* something a person may want to see in the log */
@@ -96,7 +97,7 @@ enum cluster_event_kind {
 struct cluster_event {
 	enum cluster_event_kind kind;
 	uint16_t node;
-	char text[240];
+	char text[320];
 };
 
 struct cluster {
@@ -111,17 +112,21 @@ struct cluster {
 	struct cluster_member members[WIRE_NODES];
 	struct cluster_candidate candidates[CLUSTER_CANDIDATES];
 	/* Frames that are due, and when they are due again. */
-	uint64_t hello_at, hello_wait, vote_at, beat_at, state_at;
+	uint64_t hello_at, hello_wait, vote_at, beat_at;
+	uint64_t silent_at; /* nobody's silence is too long before */
 	uint32_t offer_due, start_due, abort_due, beat_due, answer_due; /* bit n: to member n */
 	bool hello_due, accept_due,
 		refuse_due; /* refuse_due: some candidate may have its own set */
 	unsigned lost_due;  /* times LOST is still to be sent */
 	uint16_t lost_node;
 	char lost_text[WIRE_TEXT];
+	unsigned stop_due; /* the same for STOP */
+	char stop_text[WIRE_WHY];
 	uint64_t abort_epoch;
 	uint8_t abort_macs[WIRE_NODES][WIRE_MAC];
 	struct cluster_event events[CLUSTER_EVENTS];
 	unsigned event_first, event_count;
+	unsigned told; /* sentences about nodes that are no members; see CLUSTER_TOLD_MAX */
 	uint64_t damaged, foreign, dropped_events, offers;
 };
 
@@ -133,14 +138,17 @@ size_t cluster_tx(struct cluster *c, uint64_t now, void *buf);
 /* When to come back if no frame comes before; 0 while an event waits to be polled. */
 uint64_t cluster_deadline(const struct cluster *c);
 
-/* Any good frame from a running member is a sign of life; spares heartbeats that were lost. */
-void cluster_alive(struct cluster *c, uint64_t now, unsigned node);
-
 /*
- * The head's clock at our time `now`, with the bound on its error; false before it was measured. On
- * the head itself it is exact. What vCPU TSC offsets and the paravirtual clock follow.
+ * Judges silence: `seen` is a time before which nothing came that was not given to cluster_rx() or cluster_alive(), so
+ * to be called by who receives, when nothing waits. Sending judges nobody.
  */
-bool cluster_time(const struct cluster *c, uint64_t now, uint64_t *head_now, uint64_t *error);
+void cluster_heard(struct cluster *c, uint64_t seen);
+
+/* Tells the others that this node stops for a reason of its own, `why`; cluster_tx() has the frames for that. */
+void cluster_stop(struct cluster *c, const char *why);
+
+/* Of a running member something came that only it can have sent; spares heartbeats that were lost. */
+void cluster_alive(struct cluster *c, uint64_t now, unsigned node);
 
 /* While the cluster forms: nodes that are here and fit, this one included. */
 unsigned cluster_found(const struct cluster *c);

@@ -62,7 +62,7 @@ static bool leads_us(const struct cluster *c, const struct cluster_candidate *n)
 }
 
 /* Back to looking for others; the members of an offer of ours are told. */
-static void seek(struct cluster *c, uint64_t now)
+void cluster_seek(struct cluster *c, uint64_t now)
 {
 	if (c->state == CLUSTER_OFFERING || c->state == CLUSTER_STARTING) {
 		c->abort_due = 0;
@@ -84,7 +84,7 @@ static void seek(struct cluster *c, uint64_t now)
 
 static void stop_refused(struct cluster *c, const char *fmt, const uint8_t *mac, const char *detail)
 {
-	seek(c, CLUSTER_NEVER);
+	cluster_seek(c, CLUSTER_NEVER);
 	c->state = CLUSTER_STOPPED;
 	cluster_event(c, CLUSTER_REFUSED, WIRE_NOBODY, fmt, MAC_ARGS(mac), c->config.name, detail);
 }
@@ -98,8 +98,8 @@ static void refuse(struct cluster *c, struct cluster_candidate *n, enum cluster_
 	if (n->told == reason)
 		return;
 	n->told = reason;
-	cluster_event(c, CLUSTER_REFUSES, WIRE_NOBODY, "node " MAC_FMT " is refused: it %s",
-		      MAC_ARGS(n->mac), detail);
+	cluster_tell(c, CLUSTER_REFUSES, "node " MAC_FMT " is refused: it %s", MAC_ARGS(n->mac),
+		     detail);
 }
 
 /* The reason a running cluster gives to a node that is not one of it. */
@@ -160,6 +160,12 @@ unsigned cluster_found(const struct cluster *c)
 	return found;
 }
 
+/* Nobody has no CPU, or more RAM than a CPU can address (SDM vol. 3, 4.1.4). */
+static bool hello_good(const struct wire_hello *h)
+{
+	return h->life != 0 && h->cpus != 0 && h->ram < BIT(52);
+}
+
 void cluster_hello_in(struct cluster *c, uint64_t now, const struct wire_head *head,
 		      const uint8_t mac[WIRE_MAC])
 {
@@ -168,7 +174,7 @@ void cluster_hello_in(struct cluster *c, uint64_t now, const struct wire_head *h
 	enum cluster_reason reason;
 	char detail[WIRE_TEXT];
 
-	if (hello == NULL || hello->life == c->config.life || hello->life == 0)
+	if (hello == NULL || hello->life == c->config.life || !hello_good(hello))
 		return;
 	if (strncmp(hello->name, c->config.name, WIRE_NAME) != 0) {
 		c->foreign++;
@@ -187,7 +193,7 @@ void cluster_hello_in(struct cluster *c, uint64_t now, const struct wire_head *h
 	}
 	/* Two offers can stand against each other: the lesser head withdraws. */
 	if (c->state == CLUSTER_OFFERING && viable(c, n) && leads_us(c, n))
-		seek(c, now);
+		cluster_seek(c, now);
 	cluster_form_run(c, now);
 }
 
@@ -199,12 +205,10 @@ void cluster_refuse_in(struct cluster *c, const struct wire_head *head, const ui
 	if (r == NULL || r->life != c->config.life || cluster_runs(c) ||
 	    c->state == CLUSTER_STOPPED)
 		return;
-	memcpy(detail, r->text, WIRE_TEXT);
-	detail[WIRE_TEXT - 1] = '\0';
-	for (char *p = detail; *p; p++) {
-		if (*p < ' ' || *p > '~')
-			*p = '?';
-	}
+	/* Who refuses has said HELLO, or has our MAC. It says so again, so one that comes too early does no harm. */
+	if (candidate_find(c, mac) == NULL && memcmp(mac, c->config.mac, WIRE_MAC) != 0)
+		return;
+	cluster_text(detail, r->text, sizeof(detail));
 	stop_refused(c, "node " MAC_FMT " of cluster '%s' refuses this node: it %s", mac, detail);
 }
 
@@ -218,19 +222,43 @@ static void member_set(struct cluster_member *m, const struct wire_member *w)
 	clock_init(&m->clock);
 }
 
-/* True when the offer is one that we can be part of; sets our number. */
-static bool offer_good(const struct cluster *c, const struct wire_offer *o,
-		       const struct wire_member *m, const uint8_t mac[WIRE_MAC], uint16_t *self)
+/* What the offer says about all is what its head has said, and no more than we have. */
+static bool offer_fits(const struct cluster *c, const struct wire_offer *o,
+		       const struct wire_hello *theirs)
 {
-	*self = WIRE_NOBODY;
-	if (o->epoch == 0 || o->count != c->config.nodes || o->head >= o->count ||
-	    memcmp(m[o->head].mac, mac, WIRE_MAC) != 0)
-		return false;
-	for (uint16_t i = 0; i < o->count; i++) {
-		if (m[i].life == c->config.life && memcmp(m[i].mac, c->config.mac, WIRE_MAC) == 0)
-			*self = i;
+	for (unsigned w = 0; w < WIRE_FEATURES; w++) {
+		if (o->features[w] & ~(theirs->features[w] & c->config.features[w]))
+			return false;
 	}
-	return *self != WIRE_NOBODY && *self != o->head;
+	return o->epoch != 0 && o->count == c->config.nodes && o->head < o->count &&
+	       o->tsc_khz == theirs->tsc_khz;
+}
+
+/* Everyone is there once, with a CPU at least, and member `self` is us as we are. */
+static bool members_good(const struct cluster *c, const struct wire_member *m, unsigned count,
+			 unsigned self)
+{
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned k = 0; k < i; k++) {
+			if (memcmp(m[i].mac, m[k].mac, WIRE_MAC) == 0)
+				return false;
+		}
+		if (m[i].life == 0 || m[i].cpus == 0 || m[i].ram >= BIT(52))
+			return false;
+	}
+	return m[self].life == c->config.life && m[self].cpus == c->config.cpus &&
+	       m[self].ram == c->config.ram && memcmp(m[self].mac, c->config.mac, WIRE_MAC) == 0;
+}
+
+/* True when the offer, whose members are all there, is one that node `n` can make to us. */
+static bool offer_good(const struct cluster *c, const struct wire_head *head,
+		       const struct wire_offer *o, const struct cluster_candidate *n)
+{
+	const struct wire_member *m = (const struct wire_member *)(o + 1);
+
+	return n != NULL && leads_us(c, n) && offer_fits(c, o, &n->hello) && head->dst < o->count &&
+	       head->dst != o->head && memcmp(m[o->head].mac, n->mac, WIRE_MAC) == 0 &&
+	       m[o->head].life == n->hello.life && members_good(c, m, o->count, head->dst);
 }
 
 void cluster_offer_in(struct cluster *c, uint64_t now, const struct wire_head *head,
@@ -238,15 +266,13 @@ void cluster_offer_in(struct cluster *c, uint64_t now, const struct wire_head *h
 {
 	const struct wire_offer *o = wire_body(head, sizeof(*o));
 	const struct wire_member *m;
-	struct cluster_candidate *n = candidate_find(c, mac);
-	uint16_t self;
 
 	if (o == NULL || o->count > WIRE_NODES ||
 	    wire_body(head, sizeof(*o) + o->count * sizeof(*m)) == NULL)
 		return;
-	m = (const struct wire_member *)(o + 1);
-	if (!offer_good(c, o, m, mac, &self))
+	if (!offer_good(c, head, o, candidate_find(c, mac)))
 		return;
+	m = (const struct wire_member *)(o + 1);
 	if (c->state == CLUSTER_JOINING) {
 		if (memcmp(c->members[c->head].mac, mac, WIRE_MAC) != 0)
 			return; /* one promise at a time */
@@ -254,15 +280,13 @@ void cluster_offer_in(struct cluster *c, uint64_t now, const struct wire_head *h
 		if (o->epoch == c->epoch)
 			return;
 	} else if (c->state == CLUSTER_OFFERING) {
-		if (n == NULL || !leads_us(c, n))
-			return;
-		seek(c, now);
+		cluster_seek(c, now);
 	} else if (c->state != CLUSTER_SEEKING) {
 		return;
 	}
 	c->state = CLUSTER_JOINING;
 	c->epoch = o->epoch;
-	c->self = self;
+	c->self = head->dst;
 	c->head = o->head;
 	c->count = o->count;
 	c->tsc_khz = o->tsc_khz;
@@ -306,7 +330,7 @@ void cluster_vote_in(struct cluster *c, uint64_t now, const struct wire_head *he
 		if (head->kind == WIRE_START)
 			cluster_run(c, now);
 		else if (head->kind == WIRE_ABORT)
-			seek(c, now);
+			cluster_seek(c, now);
 	}
 }
 
@@ -403,29 +427,54 @@ static void offer_run(struct cluster *c, uint64_t now)
 		if (n != NULL && n->hello.life == c->members[i].life &&
 		    n->hello.state <= WIRE_JOINING)
 			continue;
-		cluster_event(c, CLUSTER_NOTE, i,
-			      "node " MAC_FMT " vanished while the cluster formed; it forms anew",
-			      MAC_ARGS(c->members[i].mac));
-		seek(c, now);
+		cluster_tell(c, CLUSTER_NOTE,
+			     "node " MAC_FMT " vanished while the cluster formed; it forms anew",
+			     MAC_ARGS(c->members[i].mac));
+		cluster_seek(c, now);
 		return;
 	}
 }
 
 void cluster_form_run(struct cluster *c, uint64_t now)
 {
-	for (unsigned i = 0; i < CLUSTER_CANDIDATES; i++) {
-		if (c->candidates[i].used && now - c->candidates[i].heard > c->config.lost_ns)
-			c->candidates[i].used = false;
-	}
-	if (c->state == CLUSTER_OFFERING) {
+	if (c->state == CLUSTER_OFFERING)
 		offer_run(c, now);
-	} else if (c->state == CLUSTER_JOINING &&
-		   now - c->members[c->head].heard > c->config.lost_ns) {
-		cluster_event(c, CLUSTER_NOTE, c->head,
-			      "head " MAC_FMT " vanished while the cluster formed; it forms anew",
-			      MAC_ARGS(c->members[c->head].mac));
-		seek(c, now);
-	}
 	if (c->state == CLUSTER_SEEKING)
 		seek_run(c, now);
+}
+
+void cluster_form_heard(struct cluster *c, uint64_t seen)
+{
+	bool gone = false;
+
+	for (unsigned i = 0; i < CLUSTER_CANDIDATES; i++) {
+		struct cluster_candidate *n = &c->candidates[i];
+
+		if (n->used && cluster_silent(c, n->heard, seen)) {
+			n->used = false;
+			gone = true;
+		}
+	}
+	if (c->state == CLUSTER_JOINING && cluster_silent(c, c->members[c->head].heard, seen)) {
+		cluster_tell(c, CLUSTER_NOTE,
+			     "head " MAC_FMT " vanished while the cluster formed; it forms anew",
+			     MAC_ARGS(c->members[c->head].mac));
+		cluster_seek(c, seen);
+	}
+	if (gone)
+		cluster_form_run(c, seen);
+}
+
+void cluster_left(struct cluster *c, uint64_t now, const uint8_t mac[WIRE_MAC], uint64_t life,
+		  const char *text)
+{
+	struct cluster_candidate *n = candidate_find(c, mac);
+
+	if (n == NULL || n->hello.life != life)
+		return;
+	cluster_tell(c, CLUSTER_NOTE, "node " MAC_FMT " stopped: %s", MAC_ARGS(mac), text);
+	n->used = false;
+	if (c->state == CLUSTER_JOINING && memcmp(c->members[c->head].mac, mac, WIRE_MAC) == 0)
+		cluster_seek(c, now);
+	cluster_form_run(c, now);
 }

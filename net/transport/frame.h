@@ -25,6 +25,7 @@
 #define WIRE_NODES    32     /* the largest cluster */
 #define WIRE_NAME     32     /* cluster name with its closing NUL */
 #define WIRE_TEXT     160    /* a sentence with its closing NUL */
+#define WIRE_WHY      240    /* one that says what is to be done, too */
 #define WIRE_FEATURES 8      /* words of the CPU feature set */
 #define WIRE_VENDOR   7      /* the word with one bit: whose CPU it is */
 #define WIRE_TAG      16
@@ -43,6 +44,7 @@ enum wire_kind {
 	WIRE_ABORT = 21,   /* the offer is withdrawn */
 	WIRE_BEAT = 22,    /* heartbeat, and the four time stamps of the clock agreement */
 	WIRE_LOST = 23,    /* the sender stopped: it lost a node */
+	WIRE_STOP = 24,    /* the sender stops for a reason of its own */
 };
 
 struct PACKED wire_eth {
@@ -196,6 +198,14 @@ struct PACKED wire_lost {
 	char text[WIRE_TEXT];
 };
 ASSERT_SIZE(struct wire_lost, 176);
+
+/* Body of WIRE_STOP. */
+struct PACKED wire_stop {
+	uint64_t epoch; /* 0: the cluster has not formed yet */
+	uint64_t life;  /* the sender's */
+	char text[WIRE_WHY];
+};
+ASSERT_SIZE(struct wire_stop, 256);
 
 /* A 32-bit name for a cluster's name: keeps clusters on one Ethernet apart cheaply. Never 0. */
 uint32_t wire_cluster_hash(const char *name);

@@ -44,15 +44,8 @@ static void sessions_open(struct station *s, uint64_t now)
 static void session_rx(struct station *s, uint64_t now, const struct wire_head *head,
 		       const void *frame, size_t len)
 {
-	uint16_t src = head->src;
-	uint64_t before;
-
-	if (!s->open || src >= s->cluster.count)
-		return;
-	before = s->peers[src].stats.frames_in;
-	xport_rx(&s->xport, now, frame, len);
-	if (s->peers[src].stats.frames_in != before)
-		cluster_alive(&s->cluster, now, src);
+	if (s->open && xport_rx(&s->xport, now, frame, len))
+		cluster_alive(&s->cluster, now, head->src);
 }
 
 void station_rx(struct station *s, uint64_t now, const void *frame, size_t len)
@@ -81,6 +74,16 @@ bool station_poll(struct station *s, uint64_t now, struct station_event *event)
 	}
 	event->kind = STATION_WIRE;
 	return s->open && xport_poll(&s->xport, now, &event->wire);
+}
+
+void station_heard(struct station *s, uint64_t seen)
+{
+	cluster_heard(&s->cluster, seen);
+}
+
+void station_stop(struct station *s, const char *why)
+{
+	cluster_stop(&s->cluster, why);
 }
 
 size_t station_tx(struct station *s, uint64_t now, void *buf)

@@ -39,6 +39,10 @@ void station_init(struct station *s, const struct cluster_config *config, uint16
 /* A frame of WIRE_ETHERTYPE came; it must stay until station_poll has returned false. */
 void station_rx(struct station *s, uint64_t now, const void *frame, size_t len);
 bool station_poll(struct station *s, uint64_t now, struct station_event *event);
+/* To be called when all that came before `seen` has gone through station_rx(): who was silent for too long is lost. */
+void station_heard(struct station *s, uint64_t seen);
+/* Tells the others that this node stops, and why; station_tx() has the frames. */
+void station_stop(struct station *s, const char *why);
 /* Builds the next frame that is due into `buf` of at least WIRE_ETH + mtu bytes; 0: none. */
 size_t station_tx(struct station *s, uint64_t now, void *buf);
 uint64_t station_deadline(const struct station *s);

@@ -41,6 +41,7 @@ void xport_open(struct xport *x, uint64_t now, unsigned node, const uint8_t mac[
 	p->local_id = xport_new_id(x);
 	p->remote_id = p->next_local = 0;
 	p->peer_mtu = WIRE_MTU;
+	p->offered_id = 0;
 	p->srtt = p->rttvar = 0;
 	p->challenge_at = 0;
 	p->open_wait = XPORT_OPEN_WAIT_MIN;
@@ -182,47 +183,51 @@ static const struct wire_data *next_in_turn(struct xport *x, struct xport_peer *
 	return NULL;
 }
 
-static void frame_in(struct xport *x, struct xport_peer *p, uint64_t now,
+/* True when it is one of the session's. */
+static bool frame_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		     const struct wire_head *head)
 {
 	const struct wire_session *s = wire_body(head, sizeof(*s));
 
 	if (s == NULL || !xport_session_in(x, p, now, head))
-		return;
+		return false;
 	xport_ack_in(x, p, now, s);
 	if (head->kind != WIRE_DATA)
-		return;
+		return true;
 	x->rx_peer = p;
 	x->rx_at = (const uint8_t *)(s + 1);
 	x->rx_end = (const uint8_t *)head + head->length;
+	return true;
 }
 
-void xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len)
+bool xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len)
 {
 	int err;
 	const struct wire_head *head = wire_check(frame, len, &err);
 	struct xport_peer *p;
+	bool lives = false;
 
 	ASSERT(x->rx_peer == NULL);
 	if (err) {
 		x->damaged += err == ERR_INVALID;
-		return;
+		return false;
 	}
 	if (head->cluster != x->config.cluster || head->dst != x->config.node ||
 	    head->src >= x->peer_count)
-		return;
+		return false;
 	p = &x->peers[head->src];
 	if (p->state == XPORT_OFF || memcmp(wire_eth_of(frame)->src, p->mac, WIRE_MAC) != 0)
-		return;
+		return false;
 	p->stats.frames_in++;
 	p->stats.bytes_in += len;
 	if (head->kind == WIRE_OPEN)
 		xport_open_in(x, p, now, head);
 	else if (head->kind == WIRE_OPEN_ACK)
-		xport_open_ack_in(x, p, now, head);
-	else
-		frame_in(x, p, now, head);
+		lives = xport_open_ack_in(x, p, now, head);
+	else if (head->kind >= WIRE_DATA && head->kind <= WIRE_PROBE)
+		lives = frame_in(x, p, now, head);
 	xport_ready(x, p);
+	return lives;
 }
 
 /* Takes the segment whose turn it is. 1: a message is whole; 0: not yet; else the peer is broken. */

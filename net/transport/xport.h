@@ -88,6 +88,10 @@ struct xport_peer {
 	uint8_t mac[WIRE_MAC];
 	uint16_t mtu;      /* longest frame the path is known to carry */
 	uint16_t peer_mtu; /* longest the peer says it can take */
+	/* What the last WIRE_OPEN says, of which anybody can be the sender: believed once a session with that id
+	 * begins. */
+	uint16_t offered_mtu;
+	uint32_t offered_id;
 	uint32_t local_id, remote_id;
 	uint32_t next_local; /* offered for a session that may replace this one; 0: none */
 	uint32_t answer_src, answer_dst; /* ids of the WIRE_OPEN_ACK that is due */
@@ -184,8 +188,11 @@ int xport_send(struct xport *x, uint64_t now, unsigned node, enum wire_channel c
 /* True when xport_send would not find the queue full for a message of `len` bytes. */
 bool xport_room(const struct xport *x, unsigned node, enum wire_channel channel, size_t len);
 
-/* Takes one received frame, which must stay until xport_poll has returned false. */
-void xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len);
+/*
+ * Takes one received frame, which must stay until xport_poll has returned false. True when it shows that the peer it
+ * names lives: it carries an id that this end has drawn for its session with that peer, or for the next one.
+ */
+bool xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len);
 
 /* Next event; false when there is none. */
 bool xport_poll(struct xport *x, uint64_t now, struct xport_event *event);

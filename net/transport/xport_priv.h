@@ -75,7 +75,8 @@ void xport_rewind(struct xport *x, struct xport_peer *p, bool keep);
 /* The frames that seal and doubt sessions; see xport_session.c. */
 void xport_open_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		   const struct wire_head *head);
-void xport_open_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
+/* True when it answers a WIRE_OPEN of ours. */
+bool xport_open_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		       const struct wire_head *head);
 /* True when the frame belongs to the session, which it may have begun. */
 bool xport_session_in(struct xport *x, struct xport_peer *p, uint64_t now,

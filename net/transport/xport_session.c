@@ -91,6 +91,7 @@ static void begin(struct xport *x, struct xport_peer *p, uint64_t now, uint32_t 
 	p->local_id = local;
 	p->remote_id = remote;
 	p->next_local = 0;
+	p->peer_mtu = p->offered_id == remote ? p->offered_mtu : WIRE_MTU;
 	p->open_now = false;
 	p->ack_now = p->ask = true;
 	p->open_wait = XPORT_OPEN_WAIT_MIN;
@@ -147,6 +148,13 @@ void xport_break(struct xport *x, struct xport_peer *p, uint64_t now)
 	xport_ready(x, p);
 }
 
+static void offered(struct xport_peer *p, const struct wire_head *head,
+		    const struct wire_open *open)
+{
+	p->offered_id = head->src_id;
+	p->offered_mtu = open->mtu;
+}
+
 static void answer(struct xport_peer *p, uint32_t src, uint32_t dst)
 {
 	p->answer_src = src;
@@ -162,7 +170,7 @@ void xport_open_in(struct xport *x, struct xport_peer *p, uint64_t now,
 	(void)now;
 	if (open == NULL || head->src_id == 0 || open->mtu < WIRE_MTU)
 		return;
-	p->peer_mtu = open->mtu;
+	offered(p, head, open);
 	if (p->state == XPORT_OPEN && open->have_src == p->remote_id &&
 	    open->have_dst == p->local_id) {
 		p->ack_now = true;
@@ -175,18 +183,21 @@ void xport_open_in(struct xport *x, struct xport_peer *p, uint64_t now,
 	}
 }
 
-void xport_open_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
+bool xport_open_ack_in(struct xport *x, struct xport_peer *p, uint64_t now,
 		       const struct wire_head *head)
 {
 	const struct wire_open *open = wire_body(head, sizeof(*open));
 
 	if (open == NULL || head->src_id == 0 || head->dst_id == 0 || open->mtu < WIRE_MTU)
-		return;
-	p->peer_mtu = open->mtu;
-	if (!p->sealed && head->dst_id == p->local_id)
-		guess(x, p, now, head->src_id);
-	else if (p->sealed && head->dst_id == p->next_local)
+		return false;
+	if (head->dst_id != (p->sealed ? p->next_local : p->local_id))
+		return false;
+	offered(p, head, open);
+	if (p->sealed)
 		replace(x, p, now, head->src_id);
+	else
+		guess(x, p, now, head->src_id);
+	return true;
 }
 
 /* The peer seems to be in another session. Say what we think, but not too often. */

@@ -1,7 +1,8 @@
 /*
  * Cluster formation against any frames. Input: records of kind, sender, node number, length and body
  * bytes; heads are made right, and the epoch and life of the machine under test are put in when the
- * first byte's top bit asks for it.
+ * first byte's top bit asks for it. With the next bit, silence is judged then; with the one after,
+ * the machine stops.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	cluster_init(&c, &config, now);
 	while (size >= 5) {
-		unsigned kind = WIRE_HELLO + (data[0] & 7), from = data[1] & 7;
+		unsigned kind = WIRE_HELLO + (data[0] & 15) % 9, from = data[1] & 7;
 		size_t len = MIN((size_t)(data[3] | (data[4] & 7) << 8), size - 5), total;
 		uint8_t src[WIRE_MAC] = {2, 0, 0, 0, 0, (uint8_t)from}, *exact;
 
@@ -70,6 +71,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (memchr(e.text, 0, sizeof(e.text)) == NULL)
 				abort();
 		}
+		if (data[0] & 0x40)
+			cluster_heard(&c, now);
+		if (data[0] & 0x20)
+			cluster_stop(&c, "the fuzzer says so");
 		for (unsigned i = 0; cluster_tx(&c, now, frame); i++) {
 			if (i > 1000)
 				abort(); /* never stops sending */

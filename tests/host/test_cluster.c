@@ -12,254 +12,16 @@
 
 #include <cmocka.h>
 
-#include "net/transport/cluster.h"
-#include "tests/host/plat.h"
-#include "tests/wire/version.h"
+#include "tests/host/cluster_lab.h"
 
-#define NODES     10
-#define FLYING    2048
 #define SHORT_RUN 30
-#define BEAT      (50 * NS_PER_MS)
-#define LOST      (1000 * NS_PER_MS)
-#define NEVER     UINT64_MAX
-
-static uint64_t seed_now;
-
-#define CHECK(cond)                                                                              \
-	do {                                                                                     \
-		if (!(cond)) {                                                                   \
-			printf("seed %llu: %s:%d: %s\n", (unsigned long long)seed_now, __FILE__, \
-			       __LINE__, #cond);                                                 \
-			abort();                                                                 \
-		}                                                                                \
-	} while (0)
-
-static uint64_t rng_state;
-
-static uint64_t rng(uint64_t below)
-{
-	uint64_t z = (rng_state += 0x9e3779b97f4a7c15ull);
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	z ^= z >> 31;
-	return below ? z % below : 0;
-}
-
-struct node {
-	struct cluster c;
-	struct cluster_config config;
-	bool on, other_version;
-	uint64_t start_at, stop_at;
-	unsigned ups, losts, lost_node;
-	uint64_t lost_at;
-	char refused[240], refuses[240];
-	unsigned refusals;
-};
-
-struct flying {
-	uint64_t at;
-	unsigned from, to, len;
-	uint8_t bytes[WIRE_ETH + WIRE_MTU];
-};
-
-static struct node nodes[NODES];
-static unsigned node_count;
-static struct flying air[FLYING];
-static unsigned air_len;
-static uint64_t now;
-static struct {
-	unsigned drop, dup, corrupt; /* per mille */
-	uint64_t latency;
-} faults;
-
-static void lab_reset(uint64_t seed)
-{
-	seed_now = seed;
-	rng_state = seed;
-	memset(nodes, 0, sizeof(nodes));
-	memset(&faults, 0, sizeof(faults));
-	faults.latency = 100 * NS_PER_US;
-	node_count = air_len = 0;
-	now = NS_PER_S;
-}
-
-/* A node that fits a cluster "lab" of `nodes`; the test changes what it wants to before lab_run. */
-static struct node *lab_node(unsigned expected)
-{
-	struct node *n = &nodes[node_count++];
-
-	n->config = (struct cluster_config){.name = "lab",
-					    .nodes = (uint16_t)expected,
-					    .cpus = 2,
-					    .ram = MIB(512),
-					    .tsc_khz = 2000000,
-					    .tsc_invariant = true,
-					    .features = {0xff, 0xf0},
-					    .needs = {1},
-					    .beat_ns = BEAT,
-					    .lost_ns = LOST};
-	n->config.mac[0] = 2;
-	n->config.mac[5] = (uint8_t)(node_count * 3);
-	n->start_at = now;
-	n->stop_at = NEVER;
-	return n;
-}
-
-static void events(struct node *n)
-{
-	struct cluster_event e;
-
-	while (cluster_poll(&n->c, &e)) {
-		if (e.kind == CLUSTER_UP) {
-			n->ups++;
-		} else if (e.kind == CLUSTER_LOST) {
-			n->losts++;
-			n->lost_node = e.node;
-			n->lost_at = now;
-		} else if (e.kind == CLUSTER_REFUSED) {
-			memcpy(n->refused, e.text, sizeof(n->refused));
-		} else if (e.kind == CLUSTER_REFUSES) {
-			memcpy(n->refuses, e.text, sizeof(n->refuses));
-			n->refusals++;
-		}
-	}
-}
-
-static void fly(unsigned from, unsigned to, const void *frame, unsigned len)
-{
-	struct flying *f;
-
-	if (rng(1000) < faults.drop || air_len == FLYING)
-		return;
-	f = &air[air_len++];
-	f->at = now + faults.latency + rng(faults.latency * 3);
-	f->from = from;
-	f->to = to;
-	f->len = len;
-	memcpy(f->bytes, frame, len);
-	if (nodes[from].other_version != nodes[to].other_version)
-		version_swap(f->bytes, WIRE_VERSION + 1);
-	if (rng(1000) < faults.corrupt)
-		f->bytes[rng(len)] ^= (uint8_t)(1 << rng(8));
-}
-
-static void transmit(unsigned from)
-{
-	static uint8_t frame[WIRE_ETH + WIRE_MTU];
-	size_t len;
-
-	while ((len = cluster_tx(&nodes[from].c, now, frame)) > 0) {
-		bool broadcast = frame[0] & 1;
-
-		CHECK(len <= sizeof(frame));
-		for (unsigned to = 0; to < node_count; to++) {
-			if (to == from ||
-			    (!broadcast && memcmp(frame, nodes[to].config.mac, WIRE_MAC) != 0))
-				continue;
-			fly(from, to, frame, (unsigned)len);
-			if (rng(1000) < faults.dup)
-				fly(from, to, frame, (unsigned)len);
-		}
-	}
-	events(&nodes[from]);
-}
-
-static void boot(struct node *n)
-{
-	n->on = true;
-	n->start_at = NEVER;
-	while ((n->config.life = rng(UINT64_MAX)) == 0)
-		;
-	n->ups = n->losts = 0;
-	cluster_init(&n->c, &n->config, now);
-}
-
-static uint64_t next_time(void)
-{
-	uint64_t at = NEVER;
-
-	for (unsigned i = 0; i < air_len; i++)
-		at = MIN(at, air[i].at);
-	for (unsigned i = 0; i < node_count; i++) {
-		at = MIN(at, MIN(nodes[i].start_at, nodes[i].stop_at));
-		if (nodes[i].on)
-			at = MIN(at, cluster_deadline(&nodes[i].c));
-	}
-	return at;
-}
-
-static void lab_run(uint64_t until)
-{
-	for (;;) {
-		uint64_t at = MAX(now, next_time());
-
-		if (at > until)
-			break;
-		now = at;
-		for (unsigned i = 0; i < air_len; i++) {
-			struct flying f;
-
-			if (air[i].at > now)
-				continue;
-			f = air[i];
-			air[i--] = air[--air_len];
-			if (nodes[f.to].on)
-				cluster_rx(&nodes[f.to].c, now, f.bytes, f.len);
-		}
-		for (unsigned i = 0; i < node_count; i++) {
-			struct node *n = &nodes[i];
-
-			if (n->stop_at <= now) {
-				n->on = false;
-				n->stop_at = NEVER;
-			}
-			if (n->start_at <= now)
-				boot(n);
-			if (n->on)
-				transmit(i);
-		}
-	}
-	now = until;
-}
-
-/* All nodes on of this name that run have one membership; returns how many run. */
-static unsigned check_agreement(const char *name)
-{
-	const struct cluster *first = NULL;
-	unsigned running = 0, numbers = 0;
-
-	for (unsigned i = 0; i < node_count; i++) {
-		const struct cluster *c = &nodes[i].c;
-		char ours[80], theirs[80];
-
-		if (!nodes[i].on || strcmp(nodes[i].config.name, name) != 0 ||
-		    c->state != CLUSTER_RUNNING)
-			continue;
-		first = first ? first : c;
-		running++;
-		numbers |= 1u << c->self;
-		CHECK(nodes[i].ups == 1);
-		CHECK(c->epoch == first->epoch && c->count == first->count &&
-		      c->head == first->head);
-		CHECK(memcmp(c->features, first->features, sizeof(c->features)) == 0);
-		CHECK(memcmp(c->members[c->self].mac, nodes[i].config.mac, WIRE_MAC) == 0);
-		for (unsigned m = 0; m < c->count; m++) {
-			cluster_describe(c, m, ours, sizeof(ours));
-			cluster_describe(first, m, theirs, sizeof(theirs));
-			CHECK(strcmp(ours, theirs) == 0);
-		}
-	}
-	CHECK(running == 0 || numbers == (1u << first->count) - 1);
-	return running;
-}
 
 static void schedule_faults(void)
 {
-	faults.drop = (unsigned)rng(301);
-	faults.dup = (unsigned)rng(200);
-	faults.corrupt = (unsigned)rng(100);
-	faults.latency = 1000 + rng(5 * NS_PER_MS);
+	lab_faults.drop = (unsigned)lab_rng(301);
+	lab_faults.dup = (unsigned)lab_rng(200);
+	lab_faults.corrupt = (unsigned)lab_rng(100);
+	lab_faults.latency = 1000 + lab_rng(5 * NS_PER_MS);
 }
 
 /* A cluster and one of another name beside it, some reboots while it forms, maybe one node too many. */
@@ -270,30 +32,30 @@ static void schedule_run(uint64_t seed)
 
 	lab_reset(seed);
 	schedule_faults();
-	expected = 1 + (unsigned)rng(7);
-	others = rng(3) ? 0 : 2;
-	extra = others == 0 && expected > 1 && rng(4) == 0;
-	named = rng(3) ? NODES : (unsigned)rng(expected);
+	expected = 1 + (unsigned)lab_rng(7);
+	others = lab_rng(3) ? 0 : 2;
+	extra = others == 0 && expected > 1 && lab_rng(4) == 0;
+	named = lab_rng(3) ? NODES : (unsigned)lab_rng(expected);
 	for (unsigned i = 0; i < expected + extra; i++) {
 		struct node *n = lab_node(expected);
 
-		n->start_at += rng(2 * NS_PER_S);
-		n->config.has_guest = rng(3) == 0;
+		n->start_at += lab_rng(2 * NS_PER_S);
+		n->config.has_guest = lab_rng(3) == 0;
 		guests += n->config.has_guest;
-		n->config.features[1] |= (uint32_t)rng(16);
+		n->config.features[1] |= (uint32_t)lab_rng(16);
 		if (named != NODES)
 			n->config.head[0] = 2, n->config.head[5] = (uint8_t)((named + 1) * 3);
 	}
 	for (unsigned i = 0; i < others; i++)
 		strcpy(lab_node(2)->config.name, "barn");
 	lab_run(now + 2 * NS_PER_S);
-	if (rng(3) == 0 && extra == 0) {
+	if (lab_rng(3) == 0 && extra == 0) {
 		/* One restarts while the others may be anywhere between seeking and running. */
-		struct node *n = &nodes[rng(expected)];
+		struct node *n = &nodes[lab_rng(expected)];
 
 		if (!n->c.up && n->on) {
 			restarted = true;
-			boot(n);
+			lab_boot(n);
 		}
 	}
 	lab_run(now + 20 * NS_PER_S);
@@ -340,12 +102,12 @@ static void a_killed_node_is_named_by_all(void **state)
 		uint64_t killed;
 
 		lab_reset(seed);
-		faults.drop = (unsigned)rng(100);
+		lab_faults.drop = (unsigned)lab_rng(100);
 		for (unsigned i = 0; i < 5; i++)
 			lab_node(5);
 		lab_run(now + 5 * NS_PER_S);
 		CHECK(check_agreement("lab") == 5);
-		victim = (unsigned)rng(5);
+		victim = (unsigned)lab_rng(5);
 		nodes[victim].on = false;
 		killed = now;
 		lab_run(now + 3 * NS_PER_S);
@@ -354,7 +116,8 @@ static void a_killed_node_is_named_by_all(void **state)
 				continue;
 			CHECK(nodes[i].losts == 1);
 			CHECK(nodes[i].lost_node == nodes[victim].c.self);
-			CHECK(nodes[i].lost_at - killed <= LOST + 2 * BEAT + faults.latency * 4);
+			CHECK(nodes[i].lost_at - killed <=
+			      LOST + 2 * BEAT + lab_faults.latency * 4);
 			CHECK(nodes[i].c.state == CLUSTER_STOPPED);
 		}
 	}
@@ -367,7 +130,7 @@ static void a_partition_stops_both_sides(void **state)
 		lab_node(4);
 	lab_run(now + 5 * NS_PER_S);
 	CHECK(check_agreement("lab") == 4);
-	faults.drop = 1000;
+	lab_faults.drop = 1000;
 	lab_run(now + 3 * NS_PER_S);
 	for (unsigned i = 0; i < 4; i++)
 		CHECK(nodes[i].c.state == CLUSTER_STOPPED && nodes[i].losts == 1);
@@ -526,21 +289,21 @@ static void clock_bound_holds(void **state)
 		struct clock_peer c;
 		uint64_t t = NS_PER_S, worst = 0;
 
-		rng_state = seed;
-		ppb = (int64_t)rng(360000) - 180000;
+		lab_rng_state = seed;
+		ppb = (int64_t)lab_rng(360000) - 180000;
 		clock_init(&c);
 		for (unsigned i = 0; i < 1200; i++) {
-			uint64_t go = 20000 + rng(10) * rng(100000),
-				 back = 25000 + rng(10) * rng(100000);
-			uint64_t hold = 1000 + rng(100000), t1, error, at;
+			uint64_t go = 20000 + lab_rng(10) * lab_rng(100000),
+				 back = 25000 + lab_rng(10) * lab_rng(100000);
+			uint64_t hold = 1000 + lab_rng(100000), t1, error, at;
 			int64_t estimate, truth;
 
 #define THEIRS(x) ((x) + (uint64_t)(offset + (int64_t)(x) / 1000000 * ppb / 1000))
-			t += 100 * NS_PER_MS + rng(NS_PER_MS);
+			t += 100 * NS_PER_MS + lab_rng(NS_PER_MS);
 			t1 = t;
 			clock_sample(&c, t1, THEIRS(t1 + go), THEIRS(t1 + go + hold),
 				     t1 + go + hold + back);
-			at = t1 + go + hold + back + rng(100 * NS_PER_MS);
+			at = t1 + go + hold + back + lab_rng(100 * NS_PER_MS);
 			CHECK(clock_offset(&c, at, &estimate, &error));
 			truth = (int64_t)(THEIRS(at) - at);
 			/* THEIRS rounds to microseconds' worth of drift. */

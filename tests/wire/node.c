@@ -6,9 +6,10 @@
  *          [lost=MS] [version=N]
  *
  * Prints the membership, runs the self-test and ends 0 when it passed; with `linger` it goes on running
- * after that, until the cluster ends or the time is over. `version` makes it a node of another protocol
+ * after that, until the cluster ends or the time is over. SIGTERM ends it, which it tells the others. `version` makes it a node of another protocol
  * version.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static uint32_t messages;
 static uint64_t linger;
 static bool reported;
 static uint8_t version = WIRE_VERSION;
+static volatile sig_atomic_t told_to_end;
 
 static void up(uint64_t now)
 {
@@ -102,12 +104,16 @@ static void take_events(uint64_t now)
 static void step(void)
 {
 	static uint8_t frame[WIRE_ETH + WIRE_MTU_MAX];
-	uint64_t now = packet_now();
+	uint64_t began = packet_now(), now = began;
+	bool empty = false;
 	size_t len;
 	int err;
 
-	for (unsigned i = 0; i < 64 && (len = packet_recv(&packet, frame, sizeof(frame))) > 0;
-	     i++) {
+	for (unsigned i = 0; i < 64; i++) {
+		len = packet_recv(&packet, frame, sizeof(frame));
+		empty = len == 0;
+		if (empty)
+			break;
 		now = packet_now();
 		if (version != WIRE_VERSION && wire_check(frame, len, &err))
 			version_swap(frame, version);
@@ -117,11 +123,18 @@ static void step(void)
 	take_events(now);
 	if (station.open && station.cluster.state == CLUSTER_RUNNING)
 		selftest_run(&test, &station.xport, now);
+	if (empty)
+		station_heard(&station, began);
 	while ((len = station_tx(&station, now, frame)) > 0) {
 		if (version != WIRE_VERSION)
 			version_set(frame, version);
 		packet_send(&packet, frame, len);
 	}
+}
+
+static void on_term(int number)
+{
+	told_to_end = 1;
 }
 
 static void mac_parse(uint8_t *mac, const char *text)
@@ -177,6 +190,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: node INTERFACE CLUSTER NODES MESSAGES [options]\n");
 		return 2;
 	}
+	signal(SIGTERM, on_term);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	packet_open(&packet, argv[1], WIRE_ETHERTYPE);
 	memcpy(c.mac, packet.mac, sizeof(c.mac));
@@ -192,7 +206,11 @@ int main(int argc, char **argv)
 	for (;;) {
 		uint64_t now;
 
+		if (told_to_end)
+			station_stop(&station, "it was told to end");
 		step();
+		if (told_to_end)
+			return 0;
 		now = packet_now();
 		if (test.finished && !reported)
 			report();
