@@ -308,6 +308,7 @@ const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_IRQ_WINDOW]   = on_irq_window,
 	[VM_EXIT_NMI_WINDOW]   = on_nmi_window,
 	[VM_EXIT_EXCEPTION]    = on_exception,
+	[VM_EXIT_REFLECTED]    = on_interrupt,
 	[VM_EXIT_TASK_SWITCH]  = on_task_switch,
 	[VM_EXIT_TRIPLE_FAULT] = on_triple_fault,
 	[VM_EXIT_INIT]         = on_none,
@@ -330,6 +331,7 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 	[VM_EXIT_TASK_SWITCH]  = "task switch",  [VM_EXIT_TRIPLE_FAULT] = "triple fault",
 	[VM_EXIT_INIT]         = "INIT",         [VM_EXIT_ENTRY_FAILED] = "failed entry",
 	[VM_EXIT_UNKNOWN]      = "unknown",      [VM_EXIT_EMULATE]      = "CR access",
+	[VM_EXIT_REFLECTED]    = "#DB or #AC",
 };
 // clang-format on
 

@@ -36,8 +36,11 @@
 #define NOT_SHADOWED UINT64_MAX /* no RIP */
 
 #define EXCEPTIONS_WORD   (SVM_EXIT_EXCEPTION / 32)
-/* A machine check while the guest runs is the node's own, not the guest's. */
-#define EXCEPTIONS_ALWAYS BIT(VECTOR_MC)
+/*
+ * A machine check while the guest runs is the node's own, not the guest's. #DB and #AC can go on for ever
+ * without an exit: see svm_event_reflect.
+ */
+#define EXCEPTIONS_ALWAYS (BIT(VECTOR_MC) | BIT(VECTOR_DB) | BIT(VECTOR_AC))
 
 void svm_event_intercepts(struct svm_vcpu *x)
 {
@@ -179,8 +182,8 @@ static void step_done(struct svm_vcpu *x)
 		svm_inject(x->virt, &db);
 }
 
-/* The instruction raised an exception of its own. */
-static void step_faulted(struct svm_vcpu *x, uint8_t vector)
+/* An exception that exited goes on to the guest. */
+static void give_back(struct svm_vcpu *x, uint8_t vector)
 {
 	const struct vmcb_control *c = &x->vmcb->control;
 	struct virt_event event = {EVENT_EXCEPTION, vector, VECTORS_WITH_CODE >> vector & 1,
@@ -207,8 +210,20 @@ bool svm_event_exception(struct svm_vcpu *x, uint8_t vector)
 	if (vector == VECTOR_DB)
 		step_done(x);
 	else
-		step_faulted(x, vector);
+		give_back(x, vector);
 	return true;
+}
+
+/*
+ * A #DB whose delivery touches a watched address is followed by another before the handler's first
+ * instruction, and a #AC on a stack that is not aligned by the next while it is delivered. Such a CPU
+ * takes no interrupt and would never leave the guest, so both exit each time. DR6 and DR7 are what the
+ * handler has to see already (APM vol. 2, 15.12.2); the interrupt shadow ends with the delivery.
+ */
+void svm_event_reflect(struct svm_vcpu *x, uint8_t vector)
+{
+	x->vmcb->control.shadow &= ~SHADOW_ON;
+	give_back(x, vector);
 }
 
 /* APM vol. 2, 13.1.4: an instruction that was carried out here and is no branch. */

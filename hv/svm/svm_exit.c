@@ -44,7 +44,7 @@ static void decode_cr_write(struct svm_vcpu *x, struct vm_exit *out)
 	out->cr.value = operand(x, CR_ACCESS_GPR(info));
 }
 
-/* 15.12: a #PF that may be the copies'; the #DB and others of a step; and a machine check. */
+/* 15.12: a #PF that may be the copies'; the #DB and others of a step; #DB and #AC; and a machine check. */
 static void decode_exception(struct svm_vcpu *x, struct vm_exit *out)
 {
 	uint8_t vector = (uint8_t)(out->reason - SVM_EXIT_EXCEPTION);
@@ -61,6 +61,11 @@ static void decode_exception(struct svm_vcpu *x, struct vm_exit *out)
 		out->kind = x->nmi_window   ? VM_EXIT_NMI_WINDOW
 			    : x->irq_window ? VM_EXIT_IRQ_WINDOW
 					    : VM_EXIT_NONE;
+		return;
+	}
+	if (vector == VECTOR_DB || vector == VECTOR_AC) {
+		svm_event_reflect(x, vector);
+		out->kind = VM_EXIT_REFLECTED;
 		return;
 	}
 	out->kind = VM_EXIT_UNKNOWN;

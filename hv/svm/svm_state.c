@@ -12,7 +12,6 @@
 
 /* APM vol. 2, 14.1.3 (the same as on Intel CPUs) and 7.8.2 */
 #define RESET_CR0 (CR0_CD | CR0_NW | CR0_ET)
-#define RESET_DR7 0x400
 #define RESET_PAT 0x0007040600070406ull
 
 static struct svm_vcpu *vcpus[PCPU_MAX];
@@ -67,7 +66,7 @@ static void reset_breakpoints(struct svm_vcpu *x)
 {
 	__asm__ volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" ::"r"(0ull));
 	x->vmcb->save.dr6 = DR6_RESET;
-	x->vmcb->save.dr7 = RESET_DR7;
+	x->vmcb->save.dr7 = DR7_RESET;
 }
 
 /* What INIT sets, RESET too. CR0's cache bits outlive an INIT. */

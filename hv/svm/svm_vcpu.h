@@ -115,6 +115,8 @@ void svm_event_load(struct svm_vcpu *x);
 void svm_event_iret(struct svm_vcpu *x);
 /* An exception exited; true when that ends a step. */
 bool svm_event_exception(struct svm_vcpu *x, uint8_t vector);
+/* Gives a #DB or #AC that exited, and ended no step, back to the guest. */
+void svm_event_reflect(struct svm_vcpu *x, uint8_t vector);
 /* First after each stay: puts right what emulated CPUs leave wrong in the VMCB, the shadow and the flags. */
 void svm_event_left(struct svm_vcpu *x);
 /* The window for interrupts exited; false when it did so too early and the guest has to go on. */

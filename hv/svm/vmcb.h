@@ -116,10 +116,6 @@ enum svm_event_type {
 #define ATTR_DB             BIT(10)
 #define ATTR_G              BIT(11)
 
-#define DR6_RESET           0xffff0ff0ull
-#define DR6_STEP            BIT(14)
-#define DR6_BREAKPOINTS     BITS(3, 0)
-
 /* Table B-1 */
 struct vmcb_control {
 	uint32_t intercepts[SVM_INTERCEPTS / 32]; /* CR, DR, exceptions, then three of instructions */

@@ -32,9 +32,14 @@ enum vm_exit_kind {
 	VM_EXIT_HYPERCALL, /* VMCALL or VMMCALL */
 	VM_EXIT_UNDEFINED, /* an instruction the policy hides (VMX, MONITOR, RDPMC ...): inject #UD */
 	VM_EXIT_CACHE,     /* WBINVD, INVD: nothing to do on coherent hardware; skip */
-	VM_EXIT_IRQ_WINDOW,  /* the guest can take an external interrupt now */
-	VM_EXIT_NMI_WINDOW,  /* the guest can take an NMI now */
-	VM_EXIT_EXCEPTION,   /* .exception: a #PF while walk_root() has a table */
+	VM_EXIT_IRQ_WINDOW, /* the guest can take an external interrupt now */
+	VM_EXIT_NMI_WINDOW, /* the guest can take an NMI now */
+	VM_EXIT_EXCEPTION,  /* .exception: a #PF while walk_root() has a table */
+	/*
+	 * An exception that can be met again while it is delivered, and so without end, was given back to the
+	 * guest: what the CPU is wanted for may have waited for this exit.
+	 */
+	VM_EXIT_REFLECTED,
 	VM_EXIT_TASK_SWITCH, /* .detail: hardware task switch, not supported */
 	VM_EXIT_TRIPLE_FAULT,
 	VM_EXIT_INIT,         /* INIT reached the physical CPU */

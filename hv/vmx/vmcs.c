@@ -16,11 +16,13 @@
 
 /* SDM vol. 3, table 10-1 and 12.12.4 */
 #define RESET_CR0 (CR0_CD | CR0_NW | CR0_ET)
-#define RESET_DR7 0x400
 #define RESET_PAT 0x0007040600070406ull
 
-/* A machine check while the guest runs is the node's own, not the guest's. */
-#define EXCEPTION_BITMAP (1u << VECTOR_MC)
+/*
+ * A machine check while the guest runs is the node's own, not the guest's. #DB and #AC can go on for ever
+ * without an exit: see vmx_event_reflect.
+ */
+#define EXCEPTION_BITMAP (1u << VECTOR_MC | 1u << VECTOR_DB | 1u << VECTOR_AC)
 
 void vmx_proc_set(struct vmx_vcpu *x, uint32_t bits, bool on)
 {
@@ -131,7 +133,7 @@ static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t 
 	vmx_reg_set(v, REG_CR4, 0);
 	vmx_reg_set(v, REG_CR0, cr0);
 	vmwriten(VMCS_GUEST_CR3, 0);
-	vmwriten(VMCS_GUEST_DR7, RESET_DR7);
+	vmwriten(VMCS_GUEST_DR7, DR7_RESET);
 	vmwrite64(VMCS_GUEST_DEBUGCTL, 0);
 	vmwriten(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmwrite32(VMCS_GUEST_INTERRUPTIBILITY, 0);

@@ -63,6 +63,7 @@ enum vmcs_field32 {
 	VMCS_INSN_ERROR             = 0x4400,
 	VMCS_EXIT_REASON            = 0x4402,
 	VMCS_EXIT_INTR_INFO         = 0x4404,
+	VMCS_EXIT_INTR_CODE         = 0x4406,
 	VMCS_EXIT_ERROR_CODE        = 0x4406,
 	VMCS_VECTORING_INFO         = 0x4408,
 	VMCS_VECTORING_ERROR_CODE   = 0x440a,

@@ -33,38 +33,78 @@ static uint32_t event_info(const struct virt_event *event)
 }
 
 /* An exception met while another event is being delivered. */
-static void combine(struct vmx_vcpu *x, uint32_t info, uint32_t code)
+static void combine(struct vmx_vcpu *x, const struct vmx_event *second)
 {
-	uint32_t old = x->event.info;
+	uint32_t old = x->event.info, code = second->info & INTR_HAS_CODE;
 	int first = INTR_TYPE(old) == INTR_EXCEPTION ? INTR_VECTOR(old) : FAULT_NO_EXCEPTION;
 
-	ASSERT(INTR_TYPE(info) == INTR_EXCEPTION);
-	switch (fault_sum(first, INTR_VECTOR(info))) {
+	switch (fault_sum(first, INTR_VECTOR(second->info))) {
 	case FAULT_SHUTDOWN:
 		x->todo |= TODO_SHUTDOWN;
 		return;
 	case FAULT_DOUBLE:
-		info = INTR_TYPE_FIELD(INTR_EXCEPTION) | VECTOR_DF | (info & INTR_HAS_CODE);
-		code = 0;
-		break;
+		x->event = (struct vmx_event){.info = INTR_VALID | INTR_TYPE_FIELD(INTR_EXCEPTION) |
+						      VECTOR_DF | code};
+		return;
 	case FAULT_SECOND:
-		break;
+		x->event = *second;
 	}
-	x->event = (struct vmx_event){.info = INTR_VALID | info, .code = code};
+}
+
+static void queue(struct vmx_vcpu *x, const struct vmx_event *event)
+{
+	if (x->again) {
+		combine(x, event);
+		return;
+	}
+	ASSERT(!(x->todo & TODO_EVENT));
+	x->event = *event;
+	x->todo |= TODO_EVENT;
 }
 
 void vmx_inject(struct virt_vcpu *v, const struct virt_event *event)
 {
 	struct vmx_vcpu *x = v->vendor;
-	uint32_t info = event_info(event), code = event->has_code ? event->code : 0;
 
-	if (x->again) {
-		combine(x, info, code);
-		return;
-	}
-	ASSERT(!(x->todo & TODO_EVENT));
-	x->event = (struct vmx_event){.info = INTR_VALID | info, .code = code};
-	x->todo |= TODO_EVENT;
+	ASSERT(!x->again || event->kind == EVENT_EXCEPTION);
+	queue(x, &(struct vmx_event){.info = INTR_VALID | event_info(event),
+				     .code = event->has_code ? event->code : 0});
+}
+
+/*
+ * What a CPU does to the debug registers when it delivers #DB, and does not do when that exits or is
+ * injected: the exit qualification has DR6's bits. INT1 sets none of them. SDM vol. 3, 28.1 and table 28-1
+ */
+static void debug_registers(bool int1)
+{
+	uint64_t met = vmreadn(VMCS_EXIT_QUALIFICATION) & (DR6_BREAKPOINTS | DR6_BD | DR6_STEP);
+
+	if (!int1)
+		vmx_dr6_set((vmx_dr6_get() & ~DR6_BREAKPOINTS) | met);
+	vmwriten(VMCS_GUEST_DR7, vmreadn(VMCS_GUEST_DR7) & ~DR7_GD);
+}
+
+/*
+ * A #DB whose delivery touches a watched address is followed by another before the handler's first
+ * instruction, and a #AC on a stack that is not aligned by the next while it is delivered. Such a CPU
+ * takes no interrupt and would never leave the guest, so both exit each time. The shadow of STI or MOV SS
+ * ends with the delivery; left on while RFLAGS.TF is set, it would make the entry ask for a pending step
+ * that this exit has taken already (27.3.1.5).
+ */
+void vmx_event_reflect(struct vmx_vcpu *x, uint32_t info)
+{
+	uint32_t state = vmread32(VMCS_GUEST_INTERRUPTIBILITY);
+	struct vmx_event event = {.info = info & ~INTR_IRET_UNBLOCKED_NMI};
+	bool int1 = INTR_TYPE(info) == INTR_PRIV_SOFT_EXCEPTION;
+
+	if (info & INTR_HAS_CODE)
+		event.code = vmread32(VMCS_EXIT_INTR_CODE);
+	if (int1)
+		event.insn_len = vmread32(VMCS_EXIT_INSN_LEN);
+	if (INTR_VECTOR(info) == VECTOR_DB)
+		debug_registers(int1);
+	vmwrite32(VMCS_GUEST_INTERRUPTIBILITY, state & ~(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+	queue(x, &event);
 }
 
 bool vmx_event_pending(struct virt_vcpu *v)

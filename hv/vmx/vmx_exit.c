@@ -20,13 +20,18 @@ struct exit_entry {
 
 COLD static void decode_unknown(struct vmx_vcpu *x, struct vm_exit *out);
 
-/* 28.2.1, table 28-1: the exception bitmap asks for machine checks only. */
+/* 28.2.1, table 28-1: #DB, #AC and machine checks, as the exception bitmap asks. */
 static void decode_exception_or_nmi(struct vmx_vcpu *x, struct vm_exit *out)
 {
 	uint32_t info = vmread32(VMCS_EXIT_INTR_INFO);
 
 	if (INTR_TYPE(info) == INTR_NMI) {
 		out->kind = VM_EXIT_HOST_NMI;
+		return;
+	}
+	if (INTR_VECTOR(info) == VECTOR_DB || INTR_VECTOR(info) == VECTOR_AC) {
+		vmx_event_reflect(x, info);
+		out->kind = VM_EXIT_REFLECTED;
 		return;
 	}
 	out->kind = VM_EXIT_UNKNOWN;

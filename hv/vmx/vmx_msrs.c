@@ -139,11 +139,24 @@ void vmx_msrs_reset(void)
 			wrmsr(cpu_msrs[i].msr, 0);
 }
 
+uint64_t vmx_dr6_get(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%dr6, %0" : "=r"(value));
+	return value;
+}
+
+void vmx_dr6_set(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%dr6" ::"r"(value));
+}
+
 /* DR0-DR3 and DR6 are the guest's at all times; DR7 is in the VMCS. SDM vol. 3, table 10-1 */
 void vmx_dr_reset(void)
 {
 	__asm__ volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" ::"r"(0ull));
-	__asm__ volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ull));
+	vmx_dr6_set(DR6_RESET);
 }
 
 void vmx_tsc_offset_set(struct virt_vcpu *v, uint64_t offset)

@@ -100,6 +100,8 @@ int vmx_msr_get(struct virt_vcpu *v, uint32_t msr, uint64_t *value);
 int vmx_msr_set(struct virt_vcpu *v, uint32_t msr, uint64_t value);
 void vmx_msrs_reset(void);
 void vmx_dr_reset(void);
+uint64_t vmx_dr6_get(void);
+void vmx_dr6_set(uint64_t value);
 void vmx_tsc_offset_set(struct virt_vcpu *v, uint64_t offset);
 
 /* vmx_event.c */
@@ -111,6 +113,8 @@ void vmx_irq_window(struct virt_vcpu *v, bool on);
 void vmx_nmi_window(struct virt_vcpu *v, bool on);
 /* Keeps an event whose delivery an exit interrupted, for the next entry. SDM vol. 3, 28.2.4 */
 void vmx_event_keep(struct vmx_vcpu *x, uint32_t vectoring_info);
+/* Gives an exception that exited back to the guest; `info` is the exit's interruption information. */
+void vmx_event_reflect(struct vmx_vcpu *x, uint32_t info);
 /* Hands x->event to the next entry. */
 void vmx_event_load(struct vmx_vcpu *x);
 

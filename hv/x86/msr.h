@@ -99,6 +99,14 @@
 #define RFLAGS_VM                 (1ull << 17)
 #define RFLAGS_AC                 (1ull << 18)
 
+/* Debug registers. SDM vol. 3, 18.2.3 and 18.2.4 */
+#define DR6_RESET                 0xffff0ff0ull
+#define DR6_BREAKPOINTS           0xfull
+#define DR6_BD                    (1ull << 13) /* a debug register was used while DR7.GD was set */
+#define DR6_STEP                  (1ull << 14)
+#define DR7_RESET                 0x400ull
+#define DR7_GD                    (1ull << 13)
+
 /* CPUID leaf 1 */
 #define CPUID1_ECX_VMX            (1u << 5)
 #define CPUID1_ECX_PCID           (1u << 17)

@@ -20,6 +20,7 @@ static struct vmcb_control *const c = &vmcb.control;
 static struct vmcb_save *const s = &vmcb.save;
 
 #define RIP     0x1234
+#define ALWAYS  (BIT(VECTOR_MC) | BIT(VECTOR_DB) | BIT(VECTOR_AC))
 #define IRET_ON (c->intercepts[3] >> (SVM_EXIT_IRET - 0x60) & 1)
 
 /* 32-bit protected mode, interrupts on. */
@@ -64,9 +65,10 @@ static bool intercepted(unsigned code)
 
 static void intercepts_follow_the_table(void **state)
 {
-	static const unsigned on[] = {0x08, 0x14, 0x18, 0x52, 0x60, 0x61, 0x63, 0x64, 0x65, 0x6f,
-				      0x72, 0x76, 0x78, 0x7a, 0x7b, 0x7c, 0x7d, 0x7f, 0x80, 0x81,
-				      0x82, 0x83, 0x84, 0x85, 0x86, 0x89, 0x8a, 0x8b, 0x8c, 0x8d};
+	static const unsigned on[] = {0x08, 0x14, 0x18, 0x41, 0x51, 0x52, 0x60, 0x61,
+				      0x63, 0x64, 0x65, 0x6f, 0x72, 0x76, 0x78, 0x7a,
+				      0x7b, 0x7c, 0x7d, 0x7f, 0x80, 0x81, 0x82, 0x83,
+				      0x84, 0x85, 0x86, 0x89, 0x8a, 0x8b, 0x8c, 0x8d};
 	unsigned n = 0;
 
 	for (unsigned code = 0; code < SVM_INTERCEPTS; code++) {
@@ -362,7 +364,7 @@ static void nmi_blocks_until_iret(void **state)
 	assert_true(svm_nmi_ready(&v) && svm_irq_ready(&v));
 	assert_int_equal(s->rflags, RFLAGS_FIXED | RFLAGS_IF);
 	assert_int_equal(s->dr6, DR6_RESET);
-	assert_int_equal(c->intercepts[2], BIT(VECTOR_MC));
+	assert_int_equal(c->intercepts[2], ALWAYS);
 	/* Who waits for it is told. The flags that were popped stay, TF too. */
 	svm_nmi_window(&v, true);
 	e = through_nmi(RFLAGS_FIXED | RFLAGS_TF);
@@ -389,7 +391,7 @@ static void iret_that_faults(void **state)
 	assert_false(s->rflags & RFLAGS_TF);
 	assert_int_equal(v.cr2, 0xdead000);
 	assert_true(loaded() == (5ull << 32 | EVENT_VALID | EVENT_HAS_CODE | 0x300 | VECTOR_PF));
-	assert_int_equal(c->intercepts[2], BIT(VECTOR_MC));
+	assert_int_equal(c->intercepts[2], ALWAYS);
 	assert_true(svm_nmi_ready(&v));
 }
 
@@ -456,7 +458,7 @@ static void step_over_what_exits(void **state)
 	leave(SVM_EXIT_HLT, 0, 0);
 	svm_skip(&v, 1);
 	assert_false(s->rflags & RFLAGS_TF);
-	assert_int_equal(c->intercepts[2], BIT(VECTOR_MC));
+	assert_int_equal(c->intercepts[2], ALWAYS);
 	assert_false(x.todo);
 	assert_true(svm_irq_ready(&v));
 	/* Or it faults there. */
@@ -475,6 +477,46 @@ static void jump_to_itself_in_the_shadow(void **state)
 	leave(SVM_EXIT_VINTR, 0, 0);
 	assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_DB, 0, 0).kind, VM_EXIT_IRQ_WINDOW);
 	assert_true(svm_irq_ready(&v));
+}
+
+/* The CPU has set DR6 and DR7 already. */
+static void debug_exceptions_come_back(void **state)
+{
+	s->dr6 |= DR6_STEP;
+	c->shadow = SHADOW_ON;
+	assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_DB, 0, 0).kind, VM_EXIT_REFLECTED);
+	assert_int_equal(s->dr6, DR6_RESET | DR6_STEP);
+	assert_false(c->shadow & SHADOW_ON);
+	assert_false(svm_irq_ready(&v) || svm_nmi_ready(&v));
+	assert_true(loaded() == (EVENT_VALID | 0x300 | VECTOR_DB));
+}
+
+/* Each one of an endless row of #AC, met while the one before was delivered, leaves the guest. */
+static void alignment_checks_come_back(void **state)
+{
+	const uint64_t ac = EVENT_VALID | EVENT_HAS_CODE | 0x300 | VECTOR_AC;
+
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_AC, 0, 0).kind,
+				 VM_EXIT_REFLECTED);
+		assert_true(x.event == ac);
+		svm_event_load(&x);
+		c->exit_int_info = ac;
+	}
+}
+
+/* A #AC of the IRET that is stepped over ends the step; the next is no step's. */
+static void alignment_check_of_a_step(void **state)
+{
+	svm_inject(&v, &nmi);
+	svm_event_load(&x);
+	leave(SVM_EXIT_IRET, 0, 0);
+	assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_AC, 0, 0).kind, VM_EXIT_NONE);
+	assert_false(s->rflags & RFLAGS_TF);
+	assert_true(svm_nmi_ready(&v) == false && x.nmi == NMI_OPEN);
+	assert_true(loaded() == (EVENT_VALID | EVENT_HAS_CODE | 0x300 | VECTOR_AC));
+	assert_int_equal(c->intercepts[2], ALWAYS);
+	assert_int_equal(leave(SVM_EXIT_EXCEPTION + VECTOR_DB, 0, 0).kind, VM_EXIT_REFLECTED);
 }
 
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -504,6 +546,9 @@ int main(void)
 		T(cpu_that_forgets_the_shadow),
 		T(step_over_what_exits),
 		T(jump_to_itself_in_the_shadow),
+		T(debug_exceptions_come_back),
+		T(alignment_checks_come_back),
+		T(alignment_check_of_a_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
