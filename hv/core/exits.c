@@ -216,11 +216,18 @@ static bool xcr0_valid(uint64_t value)
 	return !(value & avx512) || ((value & avx512) == avx512 && value & avx);
 }
 
+/* A CPU may exit before it has looked whether the guest has switched XSAVE on, and which level it is at. */
 static void on_xsetbv(struct vcpu *v, const struct vm_exit *exit)
 {
 	uint64_t value = edx_eax(v);
+	struct virt_seg ss;
 
-	if ((uint32_t)v->virt.gpr[GPR_RCX] != 0 || !xcr0_valid(value)) {
+	if (!(v->vm->ops->reg_get(&v->virt, REG_CR4) & CR4_OSXSAVE)) {
+		vcpu_inject(v, VECTOR_UD, 0);
+		return;
+	}
+	v->vm->ops->seg_get(&v->virt, SEG_SS, &ss);
+	if (ss.dpl || (uint32_t)v->virt.gpr[GPR_RCX] != 0 || !xcr0_valid(value)) {
 		vcpu_inject(v, VECTOR_GP, 0);
 		return;
 	}
@@ -238,6 +245,11 @@ static void on_hypercall(struct vcpu *v, const struct vm_exit *exit)
 static void on_undefined(struct vcpu *v, const struct vm_exit *exit)
 {
 	vcpu_inject(v, VECTOR_UD, 0);
+}
+
+static void on_forbidden(struct vcpu *v, const struct vm_exit *exit)
+{
+	vcpu_inject(v, VECTOR_GP, 0);
 }
 
 static void on_irq_window(struct vcpu *v, const struct vm_exit *exit)
@@ -304,6 +316,7 @@ const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_XSETBV]       = on_xsetbv,
 	[VM_EXIT_HYPERCALL]    = on_hypercall,
 	[VM_EXIT_UNDEFINED]    = on_undefined,
+	[VM_EXIT_FORBIDDEN]    = on_forbidden,
 	[VM_EXIT_CACHE]        = skip,
 	[VM_EXIT_IRQ_WINDOW]   = on_irq_window,
 	[VM_EXIT_NMI_WINDOW]   = on_nmi_window,
@@ -331,7 +344,7 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 	[VM_EXIT_TASK_SWITCH]  = "task switch",  [VM_EXIT_TRIPLE_FAULT] = "triple fault",
 	[VM_EXIT_INIT]         = "INIT",         [VM_EXIT_ENTRY_FAILED] = "failed entry",
 	[VM_EXIT_UNKNOWN]      = "unknown",      [VM_EXIT_EMULATE]      = "CR access",
-	[VM_EXIT_REFLECTED]    = "#DB or #AC",
+	[VM_EXIT_REFLECTED]    = "#DB or #AC",   [VM_EXIT_FORBIDDEN]    = "forbidden instruction",
 };
 // clang-format on
 

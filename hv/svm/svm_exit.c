@@ -7,8 +7,13 @@
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/cpu.h"
 
-#define ON  1 /* intercepted at all times; others come and go */
-#define LEN 2 /* an instruction that hv/core skips */
+#define ON   1 /* intercepted at all times; others come and go */
+#define LEN  2 /* an instruction that hv/core skips */
+/*
+ * An instruction for level 0 alone. Some exit before the CPU has looked at the level (15.9), XSETBV for
+ * one, and no handler in hv/core should have to know which.
+ */
+#define CPL0 4
 
 struct exit_entry {
 	const char *name; /* NULL: not in the table */
@@ -149,29 +154,29 @@ static void decode_npf(struct svm_vcpu *x, struct vm_exit *out)
 // clang-format off
 static const struct exit_entry exits[SVM_INTERCEPTS] = {
 	[SVM_EXIT_CR0_READ]    = { "read of CR0", VM_EXIT_EMULATE, 0, NULL },
-	[SVM_EXIT_CR3_READ]    = { "read of CR3", VM_EXIT_EMULATE, 0, NULL },
-	[SVM_EXIT_CR8_READ]    = { "read of CR8", VM_EXIT_EMULATE, ON, NULL },
-	[SVM_EXIT_CR0_WRITE]   = { "write of CR0", VM_EXIT_EMULATE, LEN, decode_cr_write },
-	[SVM_EXIT_CR3_WRITE]   = { "write of CR3", VM_EXIT_EMULATE, LEN, decode_cr_write },
-	[SVM_EXIT_CR4_WRITE]   = { "write of CR4", VM_EXIT_EMULATE, ON | LEN, decode_cr_write },
-	[SVM_EXIT_CR8_WRITE]   = { "write of CR8", VM_EXIT_EMULATE, ON, NULL },
+	[SVM_EXIT_CR3_READ]    = { "read of CR3", VM_EXIT_EMULATE, CPL0, NULL },
+	[SVM_EXIT_CR8_READ]    = { "read of CR8", VM_EXIT_EMULATE, ON | CPL0, NULL },
+	[SVM_EXIT_CR0_WRITE]   = { "write of CR0", VM_EXIT_EMULATE, LEN | CPL0, decode_cr_write },
+	[SVM_EXIT_CR3_WRITE]   = { "write of CR3", VM_EXIT_EMULATE, LEN | CPL0, decode_cr_write },
+	[SVM_EXIT_CR4_WRITE]   = { "write of CR4", VM_EXIT_EMULATE, ON | LEN | CPL0, decode_cr_write },
+	[SVM_EXIT_CR8_WRITE]   = { "write of CR8", VM_EXIT_EMULATE, ON | CPL0, NULL },
 	[SVM_EXIT_EXCEPTION ... SVM_EXIT_EXCEPTION + 31] = { "exception", VM_EXIT_NONE, 0, decode_exception },
 	[SVM_EXIT_INTR]        = { "interrupt", VM_EXIT_INTERRUPT, ON, NULL },
 	[SVM_EXIT_NMI]         = { "NMI", VM_EXIT_NONE, ON, NULL },
 	[SVM_EXIT_SMI]         = { "SMI", VM_EXIT_UNKNOWN, 0, decode_unknown },
 	[SVM_EXIT_INIT]        = { "INIT", VM_EXIT_INIT, ON, NULL },
 	[SVM_EXIT_VINTR]       = { "interrupt window", VM_EXIT_IRQ_WINDOW, ON, decode_irq_window },
-	[SVM_EXIT_CR0_SEL]     = { "write of CR0", VM_EXIT_EMULATE, ON, NULL },
-	[SVM_EXIT_RDPMC]       = { "RDPMC", VM_EXIT_UNDEFINED, ON, NULL },
+	[SVM_EXIT_CR0_SEL]     = { "write of CR0", VM_EXIT_EMULATE, ON | CPL0, NULL },
+	[SVM_EXIT_RDPMC]       = { "RDPMC", VM_EXIT_FORBIDDEN, ON, NULL },
 	[SVM_EXIT_CPUID]       = { "CPUID", VM_EXIT_CPUID, ON | LEN, NULL },
 	[SVM_EXIT_IRET]        = { "IRET", VM_EXIT_NONE, 0, decode_iret },
-	[SVM_EXIT_INVD]        = { "INVD", VM_EXIT_CACHE, ON | LEN, NULL },
+	[SVM_EXIT_INVD]        = { "INVD", VM_EXIT_CACHE, ON | LEN | CPL0, NULL },
 	[SVM_EXIT_PAUSE]       = { "PAUSE", VM_EXIT_PAUSE, LEN, NULL },
-	[SVM_EXIT_HLT]         = { "HLT", VM_EXIT_HLT, ON | LEN, NULL },
-	[SVM_EXIT_INVLPG]      = { "INVLPG", VM_EXIT_EMULATE, 0, NULL },
+	[SVM_EXIT_HLT]         = { "HLT", VM_EXIT_HLT, ON | LEN | CPL0, NULL },
+	[SVM_EXIT_INVLPG]      = { "INVLPG", VM_EXIT_EMULATE, CPL0, NULL },
 	[SVM_EXIT_INVLPGA]     = { "INVLPGA", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_IOIO]        = { "port I/O", VM_EXIT_IO, ON, decode_io },
-	[SVM_EXIT_MSR]         = { "RDMSR or WRMSR", VM_EXIT_MSR_READ, ON | LEN, decode_msr },
+	[SVM_EXIT_MSR]         = { "RDMSR or WRMSR", VM_EXIT_MSR_READ, ON | LEN | CPL0, decode_msr },
 	[SVM_EXIT_TASK]        = { "task switch", VM_EXIT_TASK_SWITCH, ON, decode_task_switch },
 	[SVM_EXIT_SHUTDOWN]    = { "shutdown", VM_EXIT_TRIPLE_FAULT, ON, NULL },
 	[SVM_EXIT_VMRUN]       = { "VMRUN", VM_EXIT_UNDEFINED, ON, NULL },
@@ -181,11 +186,11 @@ static const struct exit_entry exits[SVM_INTERCEPTS] = {
 	[SVM_EXIT_STGI]        = { "STGI", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_CLGI]        = { "CLGI", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_SKINIT]      = { "SKINIT", VM_EXIT_UNDEFINED, ON, NULL },
-	[SVM_EXIT_WBINVD]      = { "WBINVD", VM_EXIT_CACHE, ON | LEN, NULL },
+	[SVM_EXIT_WBINVD]      = { "WBINVD", VM_EXIT_CACHE, ON | LEN | CPL0, NULL },
 	[SVM_EXIT_MONITOR]     = { "MONITOR", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_MWAIT]       = { "MWAIT", VM_EXIT_UNDEFINED, ON, NULL },
 	[SVM_EXIT_MWAIT_ARMED] = { "MWAIT", VM_EXIT_UNDEFINED, ON, NULL },
-	[SVM_EXIT_XSETBV]      = { "XSETBV", VM_EXIT_XSETBV, ON | LEN, NULL },
+	[SVM_EXIT_XSETBV]      = { "XSETBV", VM_EXIT_XSETBV, ON | LEN | CPL0, NULL },
 };
 // clang-format on
 
@@ -241,6 +246,10 @@ void svm_exit_decode(struct svm_vcpu *x, struct vm_exit *out)
 	out->kind = e->kind;
 	if (UNLIKELY(c->exit_int_info & EVENT_VALID))
 		svm_event_keep(x, c->exit_int_info);
+	if (UNLIKELY(e->flags & CPL0 && x->vmcb->save.cpl)) {
+		out->kind = VM_EXIT_FORBIDDEN;
+		return;
+	}
 	if (e->flags & LEN && svm_caps.next_rip)
 		out->insn_len = (uint8_t)(c->next_rip - x->vmcb->save.rip);
 	if (e->decode)

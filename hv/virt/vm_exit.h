@@ -28,10 +28,11 @@ enum vm_exit_kind {
 	VM_EXIT_APIC_EOI, /* .apic.vector: hardware did EOI of a vector in the EOI-exit bitmap */
 	VM_EXIT_CR_WRITE, /* .cr: MOV to CR0/CR3/CR4, CLTS, LMSW that touch a bit the host owns */
 	VM_EXIT_EMULATE, /* INVLPG, or an instruction on a CR that the hardware does not describe further */
-	VM_EXIT_XSETBV,    /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */
-	VM_EXIT_HYPERCALL, /* VMCALL or VMMCALL */
-	VM_EXIT_UNDEFINED, /* an instruction the policy hides (VMX, MONITOR, RDPMC ...): inject #UD */
-	VM_EXIT_CACHE,     /* WBINVD, INVD: nothing to do on coherent hardware; skip */
+	VM_EXIT_XSETBV,     /* gpr[RCX], value in gpr[RDX]:gpr[RAX] */
+	VM_EXIT_HYPERCALL,  /* VMCALL or VMMCALL */
+	VM_EXIT_UNDEFINED,  /* an instruction the policy hides (VMX, MONITOR ...): inject #UD */
+	VM_EXIT_FORBIDDEN,  /* a privileged instruction outside level 0, or RDPMC: inject #GP(0) */
+	VM_EXIT_CACHE,      /* WBINVD, INVD: nothing to do on coherent hardware; skip */
 	VM_EXIT_IRQ_WINDOW, /* the guest can take an external interrupt now */
 	VM_EXIT_NMI_WINDOW, /* the guest can take an NMI now */
 	VM_EXIT_EXCEPTION,  /* .exception: a #PF while walk_root() has a table */

@@ -236,7 +236,33 @@ static void test_hidden_pmu(void)
 	if (machine.tcg)
 		test_skip("QEMU's RDPMC is an unimplemented stub");
 	vector = TRY("rdpmc", : "c"(0x40000000) : "eax", "edx", "memory");
-	CHECK(vector == VEC_GP || vector == VEC_UD, "RDPMC: vector %d", vector);
+	CHECK_EQ(vector, VEC_GP);
+}
+
+static void user_xsetbv(void)
+{
+	asm volatile("xorl %%ecx, %%ecx; movl $1, %%eax; xorl %%edx, %%edx; .byte 0x0f, 0x01, 0xd1"
+		     :
+		     :
+		     : "eax", "ecx", "edx");
+}
+
+/* XCR0 is the kernel's, and there only when the kernel has said that it knows it. */
+static void test_xsetbv(void)
+{
+	uint32_t old = read_cr4();
+
+	if (!(cpuid(1, 0).c & FEATURE_XSAVE))
+		test_skip("no XSAVE");
+	if (!machine.tcg_cpu) /* which looks at the level first */
+		CHECK_EQ(user_run(user_xsetbv, 0), VEC_UD);
+	CHECK_EQ(TRY(".byte 0x0f, 0x01, 0xd1", : "a"(1), "c"(0), "d"(0)), VEC_UD);
+	write_cr4(old | CR4_OSXSAVE);
+	CHECK_EQ(user_run(user_xsetbv, 0), VEC_GP);
+	CHECK_EQ(trap_last.error, 0);
+	CHECK_EQ(TRY(".byte 0x0f, 0x01, 0xd1", : "a"(0), "c"(0), "d"(0)), VEC_GP);
+	CHECK_EQ(TRY(".byte 0x0f, 0x01, 0xd1", : "a"(1), "c"(0), "d"(0)), -1);
+	write_cr4(old);
 }
 
 static void test_osxsave(void)
@@ -275,5 +301,6 @@ const struct test guest_tests[] = {
 	{"hidden-monitor", test_hidden_monitor},
 	{"hidden-pmu", test_hidden_pmu},
 	{"osxsave", test_osxsave},
+	{"xsetbv", test_xsetbv},
 	{NULL, NULL},
 };

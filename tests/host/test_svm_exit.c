@@ -134,6 +134,29 @@ static void decodes_nested_faults(void **state)
 	assert_int_equal(leave(SVM_EXIT_NPF, BIT(32) | 8 | 1, 0).kind, VM_EXIT_UNKNOWN);
 }
 
+/* Whatever the CPU looks at first: what only level 0 may do is refused at level 3, and nothing else is. */
+static void level_3_is_refused(void **state)
+{
+	static const unsigned privileged[] = {
+		SVM_EXIT_CR4_WRITE, SVM_EXIT_CR8_READ, SVM_EXIT_CR0_SEL,
+		SVM_EXIT_INVD,      SVM_EXIT_HLT,      SVM_EXIT_INVLPG,
+		SVM_EXIT_MSR,       SVM_EXIT_WBINVD,   SVM_EXIT_XSETBV};
+	static const unsigned free[] = {SVM_EXIT_CR0_READ, SVM_EXIT_CPUID, SVM_EXIT_PAUSE,
+					SVM_EXIT_IOIO, SVM_EXIT_VMMCALL};
+
+	for (unsigned i = 0; i < ARRAY_LEN(privileged); i++) {
+		s->cpl = 3;
+		assert_int_equal(leave(privileged[i], 0, 0).kind, VM_EXIT_FORBIDDEN);
+		s->cpl = 0;
+		assert_int_not_equal(leave(privileged[i], 0, 0).kind, VM_EXIT_FORBIDDEN);
+	}
+	s->cpl = 3;
+	for (unsigned i = 0; i < ARRAY_LEN(free); i++)
+		assert_int_not_equal(leave(free[i], 0, 0).kind, VM_EXIT_FORBIDDEN);
+	assert_int_equal(leave(SVM_EXIT_RDPMC, 0, 0).kind, VM_EXIT_FORBIDDEN);
+	assert_int_equal(leave(SVM_EXIT_MONITOR, 0, 0).kind, VM_EXIT_UNDEFINED);
+}
+
 /* Only decode assists make a CR_WRITE of it; without them hv/core has a look itself. */
 static void decodes_control_registers(void **state)
 {
@@ -528,6 +551,7 @@ int main(void)
 		T(decodes_instructions),
 		T(decodes_io),
 		T(decodes_nested_faults),
+		T(level_3_is_refused),
 		T(decodes_control_registers),
 		T(walks_another_table),
 		T(cache_bits_stay_off),
