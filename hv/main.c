@@ -5,10 +5,8 @@
 #include "boot/handoff.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
-#include "hv/dev/devices.h"
 #include "hv/core/machine.h"
 #include "hv/virt/preflight.h"
-#include "hv/dev/virtdev.h"
 #include "hv/cluster/wire.h"
 #include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
@@ -170,8 +168,6 @@ static void make_machine(const struct handoff *handoff, const struct virt_ops *o
 
 	if (machine_create(&config, cpu_count(), &why))
 		node_stop(why.text);
-	devices_console_open(serial_port_by_name(options.console));
-	virtdev_console_open(serial_port_by_name(options.vconsole));
 }
 
 static void node_end(void)

@@ -10,6 +10,7 @@ HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/options.c hv/c
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c) \
               $(addprefix hv/insn/,alu.c emulate.c emulate_cr.c emulate_mem.c emulate_string.c walk.c) \
               $(addprefix hv/virt/,preflight.c fault.c nested.c) \
+              $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \
               $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_regs.c) \
               $(addprefix hv/vmx/,ept.c vmx_caps.c vmx_check.c vmx_event.c vmx_exit.c vmx_regs.c) \
               $(addprefix hv/x86/,acpi.c buddy.c memmap.c mptable.c)
@@ -31,6 +32,9 @@ $(HOST_LIB): $(HOST_OBJ) tests/tests.mk
 
 $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 	$(CC) $(HOST_CFLAGS) $(filter %.o,$^) $(HOST_LIB) $(HOST_LIBS) -lcmocka -lpthread -o $@
+
+# Serial ports and a network for hv/dev.
+$(HOST_OUT)/test_devices $(HOST_OUT)/test_virtdev $(HOST_OUT)/test_netcard $(HOST_OUT)/test_netdisk: $(HOST_OUT)/tests/host/dev_double.o
 
 ##: Tests
 check-host: $(HOST_TESTS) ## unit tests of the portable code under ASan and UBSan

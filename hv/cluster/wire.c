@@ -36,7 +36,8 @@ static struct {
 	struct selftest test;
 	uint32_t messages; /* of the self-test */
 	bool testing, up;
-	bool (*tap)(const void *frame, size_t len);
+	bool (*tap)(void *ctx, const void *frame, size_t len);
+	void *tap_ctx;
 	size_t (*status)(char *buf, size_t size);
 	void (*receiver)(const struct xport_event *event);
 	char ended[240];
@@ -149,7 +150,7 @@ static size_t on_status(void *ctx, char *buf, size_t size)
 
 static bool on_frame(void *ctx, const void *frame, size_t len)
 {
-	return wire.tap && wire.tap(frame, len);
+	return wire.tap && wire.tap(wire.tap_ctx, frame, len);
 }
 
 /* --- What this node is --- */
@@ -303,9 +304,10 @@ void wire_poll(void)
 		selftest_run(&wire.test, &netnode_station()->xport, now);
 }
 
-void wire_tap(bool (*fn)(const void *frame, size_t len))
+void wire_tap(bool (*fn)(void *ctx, const void *frame, size_t len), void *ctx)
 {
 	wire.tap = fn;
+	wire.tap_ctx = ctx;
 }
 
 void wire_status(size_t (*fn)(char *buf, size_t size))

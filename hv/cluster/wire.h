@@ -29,7 +29,7 @@ int wire_start(const struct wire_options *options, struct why *why) MUST_CHECK;
 void wire_poll(void);
 
 /* `fn` sees every frame from now on, in wire_poll(), before all others; true: it was for it alone. */
-void wire_tap(bool (*fn)(const void *frame, size_t len));
+void wire_tap(bool (*fn)(void *ctx, const void *frame, size_t len), void *ctx);
 /* `fn` adds at most `size` bytes to the status console's text, and returns how many; from wire_poll(). */
 void wire_status(size_t (*fn)(char *buf, size_t size));
 /* Sends a frame of 60 bytes at least, Ethernet header included; false: there is no room, it is dropped. */

@@ -6,17 +6,18 @@
 #include "hv/base/string.h"
 #include "hv/cpu/cpu_policy.h"
 #include "hv/dev/devices.h"
+#include "hv/dev/node_lan.h"
 #include "hv/core/intr.h"
 #include "hv/cluster/link.h"
 #include "hv/core/memory.h"
 #include "hv/cluster/remote.h"
 #include "hv/cluster/share.h"
 #include "hv/core/vcpu.h"
-#include "hv/dev/virtdev.h"
 #include "hv/core/vtlb.h"
 #include "hv/cluster/wire.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
+#include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
 
 /* What the node keeps for itself: nested page tables, control structures, the log, the stacks. */
@@ -25,6 +26,7 @@
 #define MAX_FILES       16
 
 static struct vm vm;
+static struct devices devices;
 static struct machine_config config;
 static const struct boot_file *guest, *initrd, *disk;
 
@@ -167,6 +169,30 @@ static void choose_features(bool shared)
 	cpu_policy_init(shared ? common : NULL);
 }
 
+static int open_devices(const struct options *o, struct why *why)
+{
+	struct virtdev *virt = &devices.virt;
+	bool remote_disk = o->disk[0] && !disk;
+	struct lan lan;
+	int err = 0;
+
+	if (disk)
+		virtdev_disk_image(virt, disk->data, disk->size);
+	if (remote_disk || o->net) {
+		node_lan(&lan);
+		virtdev_lan(virt, &lan);
+	}
+	if (remote_disk)
+		err = virtdev_disk_aoe(virt, o->disk + strlen(DISK_AOE), why);
+	if (err)
+		return err;
+	if (o->net)
+		virtdev_net(virt, o->net_aoe);
+	devices_console_open(&devices, serial_port_by_name(o->console));
+	virtdev_console_open(virt, serial_port_by_name(o->vconsole));
+	return 0;
+}
+
 int machine_create(const struct machine_config *c, unsigned cpu_count, struct why *why)
 {
 	uint64_t offers[VM_MAX_NODES];
@@ -176,6 +202,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	config = *c;
 	vm.ops = c->ops;
 	vm.options = c->options;
+	devices_init(&devices, &vm);
 	vm.wall_start = c->wall_clock;
 	vm.tsc_base = rdtsc();
 	vm.ops->features(&vm.features);
@@ -195,14 +222,10 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	choose_features(shared);
 	number_vcpus();
 	memory_attach(&vm);
-	if (disk)
-		virtdev_disk_image(disk->data, disk->size);
-	else if (c->options->disk[0] && vm_is_head(&vm))
-		err = virtdev_disk_aoe(&vm, c->options->disk + strlen(DISK_AOE), why);
+	if (vm_is_head(&vm))
+		err = open_devices(c->options, why);
 	if (err)
 		return err;
-	if (c->options->net && vm_is_head(&vm))
-		virtdev_net(&vm, c->options->net_aoe);
 	log_info(LOG_GUEST, "the guest has %u CPUs and %llu MiB", vm.cpu_count,
 		 (unsigned long long)(vm.ram_bytes >> 20));
 	if (vm_is_head(&vm))
@@ -489,7 +512,7 @@ static void report(struct report *r)
 			(unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
 		vtlb_report(r, v);
 	}
-	virtdev_report(r);
+	virtdev_report(&devices.virt, r);
 	report_line(r, LOG_VCPU, "guest memory: %llu of %llu MiB backed",
 		    (unsigned long long)(memory_backed(&vm) >> 20),
 		    (unsigned long long)(vm.ram_bytes >> 20));

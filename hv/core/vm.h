@@ -31,6 +31,7 @@ enum vcpu_state {
 };
 
 struct vm;
+struct devices;
 
 struct vcpu {
 	struct virt_vcpu virt; /* first: the run loop's hot fields */
@@ -103,7 +104,8 @@ struct vm {
 	hpa_t *frames; /* per RAM frame in gpa order without the holes; 0: not backed yet */
 	uint64_t frame_count;
 
-	struct spinlock pc_lock; /* pc, ioapic */
+	struct devices *devices; /* what is behind the PC's; hv/dev/devices.h */
+	struct spinlock pc_lock; /* pc, ioapic, devices */
 	struct pc pc;
 	bool pc_on;
 	struct ioapic ioapic;

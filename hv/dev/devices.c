@@ -4,22 +4,7 @@
 #include "hv/core/intr.h"
 #include "hv/cluster/link.h"
 #include "hv/cluster/remote.h"
-#include "hv/dev/virtdev.h"
-#include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
-
-/* How often the host's serial port is asked for typed bytes; its FIFO holds 16, 1.4 ms at 115200 baud. */
-#define CONSOLE_POLL_NS (1 * NS_PER_MS)
-#define CONSOLE_BAUD    115200
-#define CONSOLE_QUEUE   64
-
-static struct {
-	struct serial port;
-	bool open;
-	uint8_t waiting[CONSOLE_QUEUE]; /* typed, not yet taken by the guest's UART */
-	size_t count;
-	uint64_t next_poll;
-} console;
 
 /*
  * Who has the lock may wait for a page of guest memory, and only the first CPU hears the other nodes:
@@ -81,19 +66,19 @@ static void on_power(void *ctx, enum pc_power what, uint8_t code)
 
 static void on_console_tx(void *ctx, uint8_t byte)
 {
-	if (console.open)
-		serial_tx(&console.port, byte);
-}
+	struct vm *vm = ctx;
+	struct tty *tty = &vm->devices->tty;
 
-void devices_wake(struct vm *vm)
-{
-	atomic_store(&vm->pc_timer_moved, true);
-	intr_kick(&vm->vcpus[0]);
+	if (tty->open)
+		serial_tx(&tty->port, byte);
 }
 
 static void on_timer(void *ctx)
 {
-	devices_wake(ctx);
+	struct vm *vm = ctx;
+
+	atomic_store(&vm->pc_timer_moved, true);
+	intr_kick(&vm->vcpus[0]);
 }
 
 static void on_msi(void *ctx, uint64_t address, uint32_t data)
@@ -113,17 +98,15 @@ static const struct pc_ops pc_ops = {
 	.msi = on_msi,
 };
 
-void devices_console_open(uint16_t port)
+void devices_init(struct devices *d, struct vm *vm)
 {
-	if (!port)
-		return;
-	console.open = serial_init(&console.port, port, CONSOLE_BAUD);
-	if (!console.open)
-		log_warn(LOG_DEV,
-			 "no serial port answers at %#x, so the guest's console goes nowhere; name "
-			 "another with "
-			 "console=",
-			 port);
+	vm->devices = d;
+	virtdev_init(&d->virt, on_timer, vm);
+}
+
+void devices_console_open(struct devices *d, uint16_t port)
+{
+	tty_open(&d->tty, port, "console", "console");
 }
 
 static void power_on(struct vm *vm, const struct pc_config *config)
@@ -131,7 +114,7 @@ static void power_on(struct vm *vm, const struct pc_config *config)
 	struct why why;
 
 	pc_init(&vm->pc, config, &pc_ops, vm, vm_now_ns(vm));
-	if (virtdev_plug(&vm->pc.pci, &why))
+	if (virtdev_plug(&vm->devices->virt, &vm->pc.pci, &why))
 		vm_fail(vm, "%s", why.text);
 }
 
@@ -268,40 +251,36 @@ void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value
 	}
 }
 
-static void poll_console(struct vm *vm, uint64_t now)
+/* For tty_poll(). */
+struct typed_at {
+	struct vm *vm;
+	uint64_t now;
+};
+
+static size_t console_rx(void *ctx, const uint8_t *bytes, size_t count)
 {
-	int byte;
+	const struct typed_at *t = ctx;
 
-	if (!console.open || now < console.next_poll)
-		return;
-	console.next_poll = now + CONSOLE_POLL_NS;
-	while (console.count < CONSOLE_QUEUE && (byte = serial_rx(&console.port)) >= 0)
-		console.waiting[console.count++] = (uint8_t)byte;
-
-	size_t taken =
-		console.count ? pc_console_rx(&vm->pc, console.waiting, console.count, now) : 0;
-
-	for (size_t i = taken; i < console.count; i++)
-		console.waiting[i - taken] = console.waiting[i];
-	console.count -= taken;
+	return pc_console_rx(&t->vm->pc, bytes, count, t->now);
 }
 
 uint64_t devices_tick(struct vm *vm)
 {
+	struct devices *d = vm->devices;
 	uint64_t now = vm_now_ns(vm), next, poll;
 
 	if (!atomic_exchange(&vm->pc_timer_moved, false) && now < vm->pc_next)
 		return vm->pc_next;
 	pc_lock(vm);
-	poll_console(vm, now);
-	poll = virtdev_poll(&vm->pc, now);
+	if (now >= tty_due(&d->tty))
+		tty_poll(&d->tty, now, console_rx, &(struct typed_at){vm, now});
+	poll = virtdev_poll(&d->virt, &vm->pc, now);
+	poll = MIN(poll, tty_due(&d->tty));
 	if (now >= pc_next_event(&vm->pc))
 		pc_tick(&vm->pc, now);
 	next = pc_next_event(&vm->pc);
 	spin_unlock(&vm->pc_lock);
 	next = MIN(next, poll);
-	if (console.open)
-		next = MIN(next, console.next_poll);
 	vm->pc_next = next;
 	return next;
 }

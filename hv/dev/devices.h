@@ -6,6 +6,16 @@
 #define HV_DEV_DEVICES_H
 
 #include "hv/core/vm.h"
+#include "hv/dev/virtdev.h"
+
+/* What is behind the PC's devices; vm->devices. */
+struct devices {
+	struct tty tty; /* behind COM1 */
+	struct virtdev virt;
+};
+
+/* Nothing is behind them yet: `d` is zeros. It lasts as long as the machine. */
+void devices_init(struct devices *d, struct vm *vm);
 
 /* Powers the devices on, or resets them when the machine starts again. */
 void devices_start(struct vm *vm);
@@ -28,9 +38,6 @@ void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value
 /* Device time, on vCPU 0's CPU: runs what is due and returns when to come again, ns of vm_now_ns. */
 uint64_t devices_tick(struct vm *vm);
 
-/* devices_tick() has something to do. Any CPU, any lock. */
-void devices_wake(struct vm *vm);
-
 /* INTA to the PIC: true when it had an interrupt; then `vector` is its. */
 bool devices_int_ack(struct vm *vm, uint8_t *vector);
 
@@ -38,6 +45,6 @@ bool devices_int_ack(struct vm *vm, uint8_t *vector);
 void devices_eoi(struct vm *vm, uint8_t vector);
 
 /* The guest console: the host's serial port, 0 for none. */
-void devices_console_open(uint16_t port);
+void devices_console_open(struct devices *d, uint16_t port);
 
 #endif

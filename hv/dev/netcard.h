@@ -6,25 +6,35 @@
 #ifndef HV_DEV_NETCARD_H
 #define HV_DEV_NETCARD_H
 
-#include "guest/pci.h"
+#include "guest/lan_rules.h"
+#include "guest/virtio_net.h"
 #include "hv/base/report.h"
+#include "hv/dev/frame_ring.h"
+#include "hv/dev/lan.h"
 
-/*
- * The wire is up. `wake` is called when netcard_poll() has something to do. With `aoe` the guest may
- * speak ATA over Ethernet to whom it likes.
- */
-void netcard_open(void (*wake)(void), bool aoe);
+#define NETCARD_QUEUE 64 /* frames that wait for the guest */
 
-/* The device, for pci_add. */
-struct pci_device *netcard_pci(void);
+struct netcard {
+	struct virtio_net dev;
+	struct lan_rules rules;
+	const struct lan *lan;
+	bool polling, aoe_told;
+	struct frame_ring came;
+	uint16_t slots[FRAME_RING_BYTES(NETCARD_QUEUE, VIRTIO_NET_FRAME) / 2];
+	uint64_t last; /* when a frame came or went */
+	uint64_t lost, refused[LAN_VERDICTS];
+};
+
+/* With `aoe` the guest may speak ATA over Ethernet to whom it likes. `lan` must last. */
+void netcard_open(struct netcard *n, const struct lan *lan, bool aoe);
 
 /* A frame of any kind from the wire; true: it was for the guest alone. */
-bool netcard_frame(const void *frame, size_t len);
+bool netcard_frame(struct netcard *n, const void *frame, size_t len);
 
 /* Moves what waits; returns when to come again, ns from now. */
-uint64_t netcard_poll(void);
+uint64_t netcard_poll(struct netcard *n);
 
 /* Its counters. */
-void netcard_report(struct report *r);
+void netcard_report(const struct netcard *n, struct report *r);
 
 #endif

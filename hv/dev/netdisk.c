@@ -1,34 +1,12 @@
 #include "hv/dev/netdisk.h"
-#include "hv/base/assert.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
-#include "hv/cluster/link.h"
-#include "hv/cluster/wire.h"
-#include "hv/x86/tsc.h"
-#include "net/aoe/aoe.h"
 
-#define MTU_MAX  4400 /* the most that mtu= takes */
 #define FIND_NS  (10 * NS_PER_S)
 #define DEAD_NS  (60 * NS_PER_S)
 #define QUIET_NS (1 * NS_PER_S)
 /* While answers are awaited; the wire is looked at as often. */
 #define BUSY_NS  (50 * NS_PER_US)
-
-/* Frames that came and wait for netdisk_poll(); one CPU puts them in and takes them out. */
-struct came {
-	uint16_t len;
-	uint8_t bytes[AOE_FRAME_MAX(MTU_MAX)];
-};
-
-static struct {
-	struct aoe aoe;
-	struct aoe_io io[BLK_DEPTH]; /* one for each request of the device */
-	struct came came[AOE_FRAMES];
-	unsigned head, tail; /* count frames; wrap freely */
-	uint8_t out[AOE_FRAME_MAX(MTU_MAX)];
-	void (*wake)(void);
-	bool open;
-} net;
 
 /* --- The backend's side --- */
 
@@ -48,62 +26,62 @@ static void submit(void *ctx, struct blk_request *r)
 {
 	static const enum aoe_op op[] = {
 		[BLK_READ] = AOE_READ, [BLK_WRITE] = AOE_WRITE, [BLK_FLUSH] = AOE_FLUSH};
-	struct aoe_io *io = &net.io[r - r->blk->request];
+	struct netdisk *n = ctx;
+	struct aoe_io *io = &n->io[r - r->blk->request];
 
 	*io = (struct aoe_io){op[r->op], r->sector, r->count, r, false, {NULL, NULL}, 0, 0};
-	aoe_submit(&net.aoe, io);
-	net.wake();
+	aoe_submit(&n->aoe, io);
+	n->lan->wake(n->lan->owner);
 }
 
 static void cancel(void *ctx)
 {
-	aoe_cancel(&net.aoe);
+	struct netdisk *n = ctx;
+
+	aoe_cancel(&n->aoe);
 }
 
 static const struct blk_backend_ops backend_ops = {.submit = submit, .cancel = cancel};
 
 /* --- The wire's side --- */
 
-bool netdisk_frame(const void *frame, size_t len)
+bool netdisk_frame(struct netdisk *n, const void *frame, size_t len)
 {
 	const uint8_t *type = (const uint8_t *)frame + 2 * AOE_MAC;
-	struct came *c = &net.came[net.head % AOE_FRAMES];
 
 	/* One that is not for the node's address may be the guest's own. */
-	if (!net.open || len < AOE_ETH || type[0] << 8 != (AOE_ETHERTYPE & 0xff00) ||
-	    type[1] != (AOE_ETHERTYPE & 0xff) || memcmp(frame, net.aoe.config.mac, AOE_MAC))
+	if (len < AOE_ETH || (type[0] << 8 | type[1]) != AOE_ETHERTYPE ||
+	    memcmp(frame, n->aoe.config.mac, AOE_MAC))
 		return false;
 	/* What there is no room for is asked for again. */
-	if (len > sizeof(c->bytes) || net.head - net.tail == AOE_FRAMES)
-		return true;
-	c->len = (uint16_t)len;
-	memcpy(c->bytes, frame, len);
-	net.head++;
-	net.wake();
+	if (frame_ring_put(&n->came, frame, len))
+		n->lan->wake(n->lan->owner);
 	return true;
 }
 
-static void receive(void)
+static void receive(struct netdisk *n)
 {
-	for (; net.tail != net.head; net.tail++) {
-		const struct came *c = &net.came[net.tail % AOE_FRAMES];
+	const struct frame_slot *came;
 
-		aoe_rx(&net.aoe, tsc_now_ns(), c->bytes, c->len);
+	/* More may come meanwhile: the wire is served while guest memory is waited for. */
+	for (unsigned i = 0; i < AOE_FRAMES && (came = frame_ring_first(&n->came)); i++) {
+		aoe_rx(&n->aoe, n->lan->now(), came->bytes, came->len);
+		frame_ring_drop(&n->came);
 	}
 }
 
-static void transmit(void)
+static void transmit(struct netdisk *n)
 {
 	size_t len;
 
-	while ((len = aoe_tx(&net.aoe, tsc_now_ns(), net.out)) > 0)
-		link_send_frame(net.out, len);
+	while ((len = aoe_tx(&n->aoe, n->lan->now(), n->out)) > 0)
+		n->lan->send(n->lan->ctx, n->out, len);
 }
 
 /* A request whose buffer was no good has been dropped by the device already. */
-static bool answer(void)
+static bool answer(struct netdisk *n)
 {
-	struct aoe_io *io = aoe_done(&net.aoe);
+	struct aoe_io *io = aoe_done(&n->aoe);
 	struct blk_request *r = io ? io->owner : NULL;
 
 	if (r && r->busy)
@@ -111,23 +89,27 @@ static bool answer(void)
 	return r != NULL;
 }
 
-uint64_t netdisk_poll(void)
+uint64_t netdisk_poll(struct netdisk *n)
 {
+	unsigned answers = 0;
 	uint64_t now, due;
 
-	receive();
-	do
-		transmit();
-	while (answer());
-	now = tsc_now_ns();
-	due = aoe_deadline(&net.aoe);
+	receive(n);
+	transmit(n);
+	/* Each answer may bring a request of the guest's, and some are answered at once: then in turns. */
+	for (; answers < BLK_DEPTH && answer(n); answers++)
+		transmit(n);
+	if (answers == BLK_DEPTH)
+		return 0;
+	now = n->lan->now();
+	due = aoe_deadline(&n->aoe);
 	due = due > now ? due - now : 0;
-	return MIN(due, net.aoe.in_flight ? BUSY_NS : QUIET_NS);
+	return MIN(due, n->aoe.in_flight ? BUSY_NS : QUIET_NS);
 }
 
-void netdisk_report(struct report *r)
+void netdisk_report(const struct netdisk *n, struct report *r)
 {
-	const struct aoe *a = &net.aoe;
+	const struct aoe *a = &n->aoe;
 
 	report_line(r, LOG_DEV,
 		    "AoE: %llu frames out, %llu in, %llu sent again, %llu ignored, %llu requests "
@@ -158,10 +140,23 @@ static bool parse(const char *name, unsigned *shelf, unsigned *slot)
 	       *name == '\0';
 }
 
-int netdisk_open(const char *name, struct blk_disk *disk, void (*wake)(void), struct why *why)
+/* True once the target has told its size. */
+static bool find(struct netdisk *n)
 {
-	uint64_t end = tsc_now_ns() + FIND_NS;
-	struct aoe_config config = {.mtu = wire_mtu(), .dead_ns = DEAD_NS, .data = &data_ops};
+	uint64_t end = n->lan->now() + FIND_NS;
+
+	while (n->aoe.state != AOE_READY && n->lan->now() < end) {
+		n->lan->poll(n->lan->ctx);
+		netdisk_poll(n);
+	}
+	return n->aoe.state == AOE_READY;
+}
+
+int netdisk_open(struct netdisk *n, const struct lan *lan, const char *name, struct blk_disk *disk,
+		 struct why *why)
+{
+	struct aoe_config config = {
+		.mtu = MIN(lan->mtu, NETDISK_MTU_MAX), .dead_ns = DEAD_NS, .data = &data_ops};
 	unsigned shelf, slot;
 
 	if (!parse(name, &shelf, &slot))
@@ -170,26 +165,20 @@ int netdisk_open(const char *name, struct blk_disk *disk, void (*wake)(void), st
 			       name);
 	config.shelf = (uint16_t)shelf;
 	config.slot = (uint8_t)slot;
-	memcpy(config.mac, wire_mac(), AOE_MAC);
-	ASSERT(config.mtu <= MTU_MAX);
-	net.wake = wake;
-	net.open = true;
-	aoe_init(&net.aoe, &config, tsc_now_ns());
-	while (net.aoe.state != AOE_READY && tsc_now_ns() < end) {
-		link_poll();
-		netdisk_poll();
-	}
-	if (net.aoe.state != AOE_READY)
+	memcpy(config.mac, lan->mac, AOE_MAC);
+	n->lan = lan;
+	frame_ring_init(&n->came, n->slots, AOE_FRAMES, NETDISK_FRAME);
+	aoe_init(&n->aoe, &config, lan->now());
+	if (!find(n))
 		return why_set(why, ERR_TIMEOUT,
 			       "no AoE target answers as shelf %u, slot %u within 10 s; is it "
 			       "running on this network?",
 			       shelf, slot);
-	*disk = (struct blk_disk){.ops = &backend_ops, .sectors = net.aoe.sectors};
+	*disk = (struct blk_disk){.ops = &backend_ops, .ctx = n, .sectors = n->aoe.sectors};
 	str_copy(disk->serial, name, sizeof(disk->serial));
 	log_info(LOG_DEV,
 		 "the guest has a disk of %llu KiB on AoE target %s, which takes %u frames of %u "
 		 "sectors",
-		 (unsigned long long)(net.aoe.sectors / 2), name, net.aoe.buffers,
-		 net.aoe.per_frame);
+		 (unsigned long long)(n->aoe.sectors / 2), name, n->aoe.buffers, n->aoe.per_frame);
 	return 0;
 }

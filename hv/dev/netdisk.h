@@ -8,21 +8,36 @@
 
 #include "guest/virtio_blk.h"
 #include "hv/base/report.h"
+#include "hv/dev/frame_ring.h"
+#include "hv/dev/lan.h"
+#include "net/aoe/aoe.h"
+
+#define NETDISK_MTU_MAX 4400 /* the most that mtu= takes */
+#define NETDISK_FRAME   AOE_FRAME_MAX(NETDISK_MTU_MAX)
+
+struct netdisk {
+	struct aoe aoe;
+	const struct lan *lan;
+	struct aoe_io io[BLK_DEPTH]; /* one for each request of the device */
+	struct frame_ring came;
+	uint16_t slots[FRAME_RING_BYTES(AOE_FRAMES, NETDISK_FRAME) / 2];
+	uint8_t out[NETDISK_FRAME];
+};
 
 /*
- * Looks for the target, "SHELF.SLOT", and asks it for its size; `disk` is the backend then. `wake` is
- * called when netdisk_poll() has something to do. An error comes with a sentence.
+ * Looks for the target, "SHELF.SLOT", and asks it for its size; `disk` is the backend then. From the
+ * first call of lan->poll on frames go to netdisk_frame(). `lan` must last. An error comes with a sentence.
  */
-int netdisk_open(const char *name, struct blk_disk *disk, void (*wake)(void),
+int netdisk_open(struct netdisk *n, const struct lan *lan, const char *name, struct blk_disk *disk,
 		 struct why *why) MUST_CHECK;
 
 /* A frame of any kind from the wire; true: it was AoE's, for this node. */
-bool netdisk_frame(const void *frame, size_t len);
+bool netdisk_frame(struct netdisk *n, const void *frame, size_t len);
 
 /* Answers and sends what is due; returns when to come again, ns from now. */
-uint64_t netdisk_poll(void);
+uint64_t netdisk_poll(struct netdisk *n);
 
 /* Its counters. */
-void netdisk_report(struct report *r);
+void netdisk_report(const struct netdisk *n, struct report *r);
 
 #endif

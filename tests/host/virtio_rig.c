@@ -106,27 +106,39 @@ static void on_msi(void *ctx, uint64_t address, uint32_t data)
 	rig->message_data = data;
 }
 
-void rig_init(struct rig *rig, struct virtio *dev)
+void rig_power_on(struct rig *rig)
 {
 	static const struct pc_ops ops = {on_gsi, on_intr, on_power, on_tx, on_timer, on_msi};
 	static const uint32_t ids[] = {0};
 	struct pc_config config = {.ram_bytes = RIG_RAM, .cpu_count = 1, .apic_ids = ids};
+
+	memset(rig, 0, sizeof(*rig));
+	host_ram_reset(RIG_RAM);
+	pc_init(&rig->pc, &config, &ops, rig, NOW);
+}
+
+void rig_init(struct rig *rig, struct virtio *dev)
+{
 	struct why why;
 	int err;
 
-	memset(rig, 0, sizeof(*rig));
-	rig->dev = dev;
-	host_ram_reset(RIG_RAM);
-	pc_init(&rig->pc, &config, &ops, rig, NOW);
+	rig_power_on(rig);
 	err = pci_add(&rig->pc.pci, &dev->pci, RIG_SLOT, &why);
 	assert(!err);
+	rig_drive(rig, dev);
+}
+
+void rig_drive(struct rig *rig, struct virtio *dev)
+{
+	rig->dev = dev;
 	rig_config_set(rig, PCI_COMMAND, 2,
 		       PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
 static void select_config(struct rig *rig, unsigned offset)
 {
-	pc_io_write(&rig->pc, 0xcf8, 4, 0x80000000u | RIG_SLOT << 11 | (offset & 0xfc), NOW);
+	pc_io_write(&rig->pc, 0xcf8, 4, 0x80000000u | rig->dev->pci.slot << 11 | (offset & 0xfc),
+		    NOW);
 }
 
 uint32_t rig_config(struct rig *rig, unsigned offset, unsigned size)
