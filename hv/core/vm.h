@@ -66,7 +66,7 @@ struct vcpu {
 	uint64_t misc_enable;
 	uint64_t exits[VM_EXIT_KINDS];
 	uint64_t pages_backed, mmio, injected, kicked, hypercalls, msr_unknown;
-	uint64_t hypercalls_unknown;
+	uint64_t hypercalls_unknown, kvm_clocks_refused;
 	uint64_t accesses, remote_io;
 };
 

@@ -2,6 +2,7 @@
 #include "hv/base/gmem.h"
 #include "hv/base/log.h"
 #include "hv/core/intr.h"
+#include "hv/core/memory.h"
 
 /* CPUID 0x40000001 EAX */
 #define FEATURE_NOP_IO_DELAY BIT(1) /* port 0x80 writes are not needed */
@@ -63,6 +64,14 @@ static void clock_scale(uint64_t hz, uint32_t *mul, int8_t *shift)
 	*shift = (int8_t)s;
 }
 
+/* Writes all of it or nothing: a WRMSR that faults has done nothing. */
+static int publish(const struct vm *vm, gpa_t gpa, const void *what, uint32_t len)
+{
+	if (!memory_is_ram(vm, gpa) || !memory_is_ram(vm, gpa + len - 1))
+		return ERR_RANGE;
+	return gmem_write(gpa, what, len);
+}
+
 /*
  * Every vCPU gets the same numbers, counted from guest TSC 0, and the guest TSCs agree; so the clock is
  * the same function of the TSC everywhere and can't step back between CPUs. It is written once.
@@ -76,14 +85,14 @@ static int publish_time(const struct vm *vm, gpa_t gpa)
 	clock_scale(vm->tsc_hz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
-	return gmem_write(gpa, &t, sizeof(t));
+	return publish(vm, gpa, &t, sizeof(t));
 }
 
 static int publish_wall(struct vm *vm, gpa_t gpa)
 {
 	struct pvclock_wall w = {.version = 2, .sec = (uint32_t)vm->wall_start};
 
-	return gmem_write(gpa, &w, sizeof(w));
+	return publish(vm, gpa, &w, sizeof(w));
 }
 
 int kvm_pv_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -96,26 +105,24 @@ int kvm_pv_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 int kvm_pv_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+	bool clock = msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_OLD;
 	int err = 0;
 
-	if (msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_OLD) {
-		if (value & 1) /* enabled; bit 0 is not part of the address */
-			err = publish_time(v->vm, value & ~1ull);
-		if (!err)
-			v->kvm_clock_msr = value;
-	} else {
+	if (!clock)
 		err = publish_wall(v->vm, value);
-		if (!err)
-			v->kvm_wall_msr = value;
+	else if (value & 1) /* enabled; bit 0 is not part of the address */
+		err = publish_time(v->vm, value & ~1ull);
+	if (!err) {
+		*(clock ? &v->kvm_clock_msr : &v->kvm_wall_msr) = value;
+		return 0;
 	}
-	if (err) {
-		log_warn(
-			LOG_VCPU,
-			"vCPU %u put a KVM clock page at %#llx, where there is no RAM; it gets #GP",
-			v->index, (unsigned long long)value);
-		return ERR_INVALID;
-	}
-	return 0;
+	/* Once: a guest must not be able to flood the log. */
+	if (v->kvm_clocks_refused++ == 0)
+		log_warn(LOG_VCPU,
+			 "vCPU %u put a KVM clock page at %#llx, where there is no RAM; it gets "
+			 "#GP",
+			 v->index, (unsigned long long)value);
+	return ERR_INVALID;
 }
 
 static int64_t kick_cpu(struct vm *vm, uint32_t apic_id)

@@ -120,6 +120,27 @@ static void features_must_fit(void **state)
 	assert_int_equal(rig_common(&rig, 12, 4), 0);
 }
 
+/* A driver that is wrong in a loop costs the log no more than a few lines. */
+static void refusals_do_not_fill_the_log(void **state)
+{
+	static char text[1 << 17];
+	struct log_reader r = {0};
+	unsigned lines = 0;
+	size_t n;
+
+	while (log_read(&r, text, sizeof(text)))
+		;
+	power_on();
+	for (unsigned i = 0; i < 200; i++)
+		rig_start(&rig, 0, 16);
+	while ((n = log_read(&r, text, sizeof(text) - 1))) {
+		text[n] = '\0';
+		for (const char *at = text; (at = strchr(at, '\n')); at++)
+			lines++;
+	}
+	assert_in_range(lines, 1, 16);
+}
+
 static void reads_and_writes(void **state)
 {
 	ready();
@@ -440,6 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_driver_finds_its_way),
 		cmocka_unit_test(features_must_fit),
+		cmocka_unit_test(refusals_do_not_fill_the_log),
 		cmocka_unit_test(reads_and_writes),
 		cmocka_unit_test(refused_requests),
 		cmocka_unit_test(hostile_drivers),
