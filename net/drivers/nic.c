@@ -33,8 +33,8 @@ static const struct nic_id known[] = {
 	{0x8086, 0x1570, E1000_NO_EERD | E1000_NO_RESET, &e1000_ops, "I219-V"},
 	{0x8086, 0x15b7, E1000_NO_EERD | E1000_NO_RESET, &e1000_ops, "I219-LM(2)"},
 	{0x8086, 0x15b8, E1000_NO_EERD | E1000_NO_RESET, &e1000_ops, "I219-V(2)"},
-	{0x1af4, 0x1000, 0,              &virtio_net_ops, "virtio-net"},
-	{0x1af4, 0x1041, 0,              &virtio_net_ops, "virtio-net 1.0"},
+	{0x1af4, 0x1000, 0,              &virtio_nic_ops, "virtio-net"},
+	{0x1af4, 0x1041, 0,              &virtio_nic_ops, "virtio-net 1.0"},
 };
 // clang-format on
 

@@ -108,10 +108,10 @@ struct e1000 {
 	bool rx_skip; /* inside a frame longer than a buffer */
 };
 
-struct virtq {
-	struct virtq_desc *desc;
-	struct virtq_avail *avail;
-	const struct virtq_used *used;
+struct vring {
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	const struct vring_used *used;
 	uint16_t size, pairs; /* descriptors; header and data pairs in use */
 	uint16_t used_seen, avail_next;
 	uint32_t notify;               /* where to write when something is available */
@@ -121,13 +121,13 @@ struct virtq {
 	uint16_t free_count;
 };
 
-struct virtio_net {
+struct virtio_nic {
 	bool modern;
 	uint8_t hdr_len;
 	uint8_t common_bar, isr_bar, device_bar;
 	uint32_t common, isr, device, notify, notify_mult;
 	uint8_t notify_bar;
-	struct virtq rx, tx;
+	struct vring rx, tx;
 	uint16_t tx_pair; /* taken by tx_buffer; NIC_RING_MAX: none */
 };
 
@@ -148,7 +148,7 @@ struct nic {
 	unsigned rx_free_count;
 	union {
 		struct e1000 e1000;
-		struct virtio_net virtio;
+		struct virtio_nic virtio;
 	};
 };
 
@@ -214,7 +214,7 @@ static inline uint8_t *nic_tx_at(struct nic *nic, unsigned slot)
 /* Offset of a PCI capability after `from` (0: the first); 0: none. PCI 3.0, 6.7 */
 unsigned nic_cap(const struct nic *nic, uint8_t id, unsigned from);
 
-extern const struct nic_ops e1000_ops, virtio_net_ops;
+extern const struct nic_ops e1000_ops, virtio_nic_ops;
 
 #define E1000_OLD_EERD 1 /* 8254x: EERD has its done bit at 4 and the address at 8 */
 #define E1000_NO_RESET 2 /* a reset can hang the card: reprogram it as the firmware left it */

@@ -8,32 +8,32 @@
 #include "net/drivers/nic.h"
 
 /* 2.6.5: descriptor. */
-struct virtq_desc {
+struct vring_desc {
 	uint64_t address;
 	uint32_t len;
 	uint16_t flags, next;
 };
-ASSERT_SIZE(struct virtq_desc, 16);
+ASSERT_SIZE(struct vring_desc, 16);
 #define DESC_NEXT  1
 #define DESC_WRITE 2
 
 /* 2.6.6 */
-struct virtq_avail {
+struct vring_avail {
 	uint16_t flags, index;
 	uint16_t ring[];
 };
-ASSERT_SIZE(struct virtq_avail, 4);
+ASSERT_SIZE(struct vring_avail, 4);
 #define AVAIL_NO_INTERRUPT 1
 
 /* 2.6.8 */
-struct virtq_used_elem {
+struct vring_used_elem {
 	uint32_t id, len;
 };
-struct virtq_used {
+struct vring_used {
 	uint16_t flags, index;
-	struct virtq_used_elem ring[];
+	struct vring_used_elem ring[];
 };
-ASSERT_SIZE(struct virtq_used, 4);
+ASSERT_SIZE(struct vring_used, 4);
 #define USED_NO_NOTIFY 1
 
 /* 4.1.4: a vendor capability that points into a BAR. */
@@ -129,7 +129,7 @@ static void status_set(struct nic *nic, uint8_t status)
 static bool find_modern(struct nic *nic)
 {
 	const struct nic_hw *hw = nic->hw;
-	struct virtio_net *v = &nic->virtio;
+	struct virtio_nic *v = &nic->virtio;
 	unsigned seen = 0;
 
 	for (unsigned cap = nic_cap(nic, CAP_VENDOR, 0), i = 0; cap && i < 48;
@@ -184,7 +184,7 @@ static int features(struct nic *nic, struct why *why)
 
 /* --- Queues --- */
 
-static int queue_start(struct nic *nic, struct virtq *q, unsigned index, struct why *why)
+static int queue_start(struct nic *nic, struct vring *q, unsigned index, struct why *why)
 {
 	bool modern = nic->virtio.modern;
 	size_t desc_bytes, avail_bytes, total;
@@ -202,15 +202,15 @@ static int queue_start(struct nic *nic, struct virtq *q, unsigned index, struct 
 			"from 2 to %u",
 			q->size, QUEUE_MAX);
 	/* 2.6.2: one layout that serves both versions: used ring on the next page. */
-	desc_bytes = q->size * sizeof(struct virtq_desc);
-	avail_bytes = sizeof(struct virtq_avail) + (q->size + 1u) * 2;
-	total = align_up(desc_bytes + avail_bytes, PAGE_SIZE) + sizeof(struct virtq_used) +
-		q->size * sizeof(struct virtq_used_elem) + 2;
+	desc_bytes = q->size * sizeof(struct vring_desc);
+	avail_bytes = sizeof(struct vring_avail) + (q->size + 1u) * 2;
+	total = align_up(desc_bytes + avail_bytes, PAGE_SIZE) + sizeof(struct vring_used) +
+		q->size * sizeof(struct vring_used_elem) + 2;
 	mem = nic_mem(nic, total, PAGE_SIZE);
 	memset(mem, 0, total);
-	q->desc = (struct virtq_desc *)mem;
-	q->avail = (struct virtq_avail *)(mem + desc_bytes);
-	q->used = (const struct virtq_used *)(mem + align_up(desc_bytes + avail_bytes, PAGE_SIZE));
+	q->desc = (struct vring_desc *)mem;
+	q->avail = (struct vring_avail *)(mem + desc_bytes);
+	q->used = (const struct vring_used *)(mem + align_up(desc_bytes + avail_bytes, PAGE_SIZE));
 	q->pairs = (uint16_t)MIN(q->size / 2, NIC_RING_MAX);
 	q->used_seen = q->avail_next = q->free_count = 0;
 	q->avail->flags = AVAIL_NO_INTERRUPT;
@@ -244,10 +244,10 @@ static int queue_start(struct nic *nic, struct virtq *q, unsigned index, struct 
 }
 
 /* Makes the pair's two descriptors available; the device sees them once the index moves. */
-static void queue_post(struct nic *nic, struct virtq *q, uint16_t pair, uint8_t *frame,
+static void queue_post(struct nic *nic, struct vring *q, uint16_t pair, uint8_t *frame,
 		       uint32_t len, uint16_t flags)
 {
-	struct virtq_desc *d = &q->desc[2 * pair];
+	struct vring_desc *d = &q->desc[2 * pair];
 	uint8_t hdr = nic->virtio.hdr_len;
 
 	d[0].address = nic->hw->bus(nic->hw->ctx, frame);
@@ -263,7 +263,7 @@ static void queue_post(struct nic *nic, struct virtq *q, uint16_t pair, uint8_t 
 	q->avail_next++;
 }
 
-static void queue_kick(struct nic *nic, struct virtq *q, uint16_t index)
+static void queue_kick(struct nic *nic, struct vring *q, uint16_t index)
 {
 	if (q->avail->index == q->avail_next)
 		return;
@@ -275,7 +275,7 @@ static void queue_kick(struct nic *nic, struct virtq *q, uint16_t index)
 }
 
 /* The next pair the device is done with and how much it wrote; false when there is none. */
-static bool queue_used(struct nic *nic, struct virtq *q, uint16_t *pair, uint32_t *len)
+static bool queue_used(struct nic *nic, struct vring *q, uint16_t *pair, uint32_t *len)
 {
 	uint16_t index = __atomic_load_n(&q->used->index, __ATOMIC_ACQUIRE);
 
@@ -285,7 +285,7 @@ static bool queue_used(struct nic *nic, struct virtq *q, uint16_t *pair, uint32_
 		q->used_seen = index;
 	}
 	while (q->used_seen != index) {
-		const struct virtq_used_elem *e = &q->used->ring[q->used_seen % q->size];
+		const struct vring_used_elem *e = &q->used->ring[q->used_seen % q->size];
 		uint32_t id = e->id;
 
 		*len = e->len;
@@ -306,7 +306,7 @@ static bool queue_used(struct nic *nic, struct virtq *q, uint16_t *pair, uint32_
 /* The header lies in front of the frame in the same buffer; see hdr_len. */
 static void virtio_rx_refill(struct nic *nic)
 {
-	struct virtq *q = &nic->virtio.rx;
+	struct vring *q = &nic->virtio.rx;
 	uint32_t len = (uint32_t)nic->buffer_size - nic->virtio.hdr_len;
 
 	while (q->free_count > 0) {
@@ -324,7 +324,7 @@ static void virtio_rx_refill(struct nic *nic)
 
 static bool virtio_rx(struct nic *nic, struct nic_frame *frame)
 {
-	struct virtq *q = &nic->virtio.rx;
+	struct vring *q = &nic->virtio.rx;
 	unsigned hdr = nic->virtio.hdr_len;
 	uint16_t pair;
 	uint32_t len;
@@ -349,7 +349,7 @@ static bool virtio_rx(struct nic *nic, struct nic_frame *frame)
 
 static uint8_t *virtio_tx_buffer(struct nic *nic)
 {
-	struct virtio_net *v = &nic->virtio;
+	struct virtio_nic *v = &nic->virtio;
 	uint16_t pair;
 	uint32_t len;
 
@@ -365,7 +365,7 @@ static uint8_t *virtio_tx_buffer(struct nic *nic)
 
 static void virtio_tx_send(struct nic *nic, uint16_t len)
 {
-	struct virtio_net *v = &nic->virtio;
+	struct virtio_nic *v = &nic->virtio;
 	uint8_t *buffer = nic_tx_at(nic, v->tx_pair);
 
 	ASSERT(v->tx_pair < NIC_RING_MAX);
@@ -383,7 +383,7 @@ static void virtio_tx_kick(struct nic *nic)
 
 static uint32_t device_read(struct nic *nic, uint32_t offset, unsigned size)
 {
-	const struct virtio_net *v = &nic->virtio;
+	const struct virtio_nic *v = &nic->virtio;
 
 	return v->modern ? rd(nic, v->device_bar, v->device + offset, size)
 			 : rd(nic, 0, LEGACY_CONFIG + offset, size);
@@ -398,7 +398,7 @@ static void virtio_link(struct nic *nic)
 
 static int virtio_start(struct nic *nic, struct why *why)
 {
-	struct virtio_net *v = &nic->virtio;
+	struct virtio_nic *v = &nic->virtio;
 	int err;
 
 	v->modern = find_modern(nic);
@@ -441,13 +441,13 @@ static void virtio_irq(struct nic *nic, bool on)
 
 static unsigned virtio_events(struct nic *nic)
 {
-	const struct virtio_net *v = &nic->virtio;
+	const struct virtio_nic *v = &nic->virtio;
 	uint32_t isr = v->modern ? rd(nic, v->isr_bar, v->isr, 1) : rd(nic, 0, LEGACY_ISR, 1);
 
 	return (isr & ISR_QUEUE ? NIC_EVENT_RX : 0) | (isr & ISR_CONFIG ? NIC_EVENT_LINK : 0);
 }
 
-const struct nic_ops virtio_net_ops = {
+const struct nic_ops virtio_nic_ops = {
 	.name = "virtio-net",
 	.start = virtio_start,
 	.stop = virtio_stop,
