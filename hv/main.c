@@ -37,6 +37,7 @@ NORETURN static void node_halt(void)
 
 NORETURN static void node_stop(const char *sentence)
 {
+	wire_stop(sentence);
 	log_error(LOG_BOOT, "%s", sentence);
 	node_halt();
 }
@@ -93,8 +94,10 @@ static void list_files(const struct handoff *handoff)
 
 		files[i] =
 			(struct boot_file){f->name, f->args, pmem_virt(f->base), (size_t)f->size};
-		log_info(LOG_BOOT, "boot file '%s', %llu bytes%s%s", f->name,
-			 (unsigned long long)f->size, f->args[0] ? ": " : "", f->args);
+		log_info(LOG_BOOT, "boot file '%s', %llu bytes", f->name,
+			 (unsigned long long)f->size);
+		if (f->args[0])
+			log_private(LOG_BOOT, "boot file '%s': %s", f->name, f->args);
 	}
 }
 
@@ -184,8 +187,9 @@ void hv_main(struct handoff *handoff)
 	const struct virt_ops *ops;
 	struct why why;
 
-	log_info(LOG_BOOT, "Amalgam, loaded by %s; command line: %s",
-		 handoff->loader == HANDOFF_UEFI ? "UEFI" : "multiboot", handoff->cmdline);
+	log_info(LOG_BOOT, "Amalgam, loaded by %s",
+		 handoff->loader == HANDOFF_UEFI ? "UEFI" : "multiboot");
+	log_private(LOG_BOOT, "command line: %s", handoff->cmdline);
 	read_options(handoff);
 	if (x86_init(handoff, &why))
 		node_stop(why.text);

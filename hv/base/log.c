@@ -6,6 +6,7 @@
 
 #define RING_SIZE (256u * 1024)
 #define LOG_LINE  512
+#define PRIVATE   '\1' /* begins a private line in the ring */
 
 static const char *const sub_names[LOG_SUBS] = {
 	[LOG_BOOT] = "boot", [LOG_X86] = "x86",         [LOG_VIRT] = "virt",   [LOG_VCPU] = "vcpu",
@@ -47,11 +48,17 @@ static void append(const char *text, size_t n)
 		log_state.data[log_state.written++ % RING_SIZE] = text[i];
 }
 
-void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...)
+/* What was written by others must not begin a line of its own, nor look private or not. */
+static void plain(char *text, size_t n)
 {
-	if (!log_enabled(sub, level))
-		return;
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == PRIVATE || text[i] == '\n')
+			text[i] = ' ';
+}
 
+static void write_line(enum log_sub sub, enum log_level level, bool private, const char *fmt,
+		       va_list ap)
+{
 	char line[LOG_LINE];
 	uint64_t us = plat_log_ns() / NS_PER_US;
 	size_t n =
@@ -60,18 +67,41 @@ void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...)
 			  level == LOG_ERROR  ? "ERROR: "
 			  : level == LOG_WARN ? "warning: "
 					      : "");
-	va_list ap;
 
-	va_start(ap, fmt);
 	n += fmt_vprint(line + n, sizeof(line) - n, fmt, ap);
-	va_end(ap);
 	n = MIN(n, sizeof(line) - 2);
+	if (private)
+		plain(line, n);
 	line[n++] = '\n';
 
 	lock();
+	if (private)
+		append(&(const char){PRIVATE}, 1);
 	append(line, n);
 	unlock();
 	plat_log_wake();
+}
+
+void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!log_enabled(sub, level))
+		return;
+	va_start(ap, fmt);
+	write_line(sub, level, false, fmt, ap);
+	va_end(ap);
+}
+
+void log_private(enum log_sub sub, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!log_enabled(sub, LOG_INFO))
+		return;
+	va_start(ap, fmt);
+	write_line(sub, LOG_INFO, true, fmt, ap);
+	va_end(ap);
 }
 
 static int find_name(const char *const *table, unsigned count, const char *s, size_t n)
@@ -145,9 +175,19 @@ size_t log_read(struct log_reader *reader, char *buf, size_t size)
 		n = MIN(n, size);
 		memcpy(buf, note, n);
 		reader->seen += missed;
+		/* What is left of the line that the ring begins with may be a private one's. */
+		reader->skips = reader->outside;
 	}
-	while (n < size && reader->seen < log_state.written)
-		buf[n++] = log_state.data[reader->seen++ % RING_SIZE];
+	while (n < size && reader->seen < log_state.written) {
+		char c = log_state.data[reader->seen++ % RING_SIZE];
+
+		if (c == PRIVATE)
+			reader->skips = reader->outside;
+		else if (!reader->skips)
+			buf[n++] = c;
+		else if (c == '\n')
+			reader->skips = false;
+	}
 	unlock();
 	return n;
 }

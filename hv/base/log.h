@@ -41,6 +41,12 @@ void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...) PRI
 			log_print(sub, LOG_DEBUG, __VA_ARGS__); \
 	} while (0)
 
+/*
+ * A line of level info for who sits at the node: readers that carry the log elsewhere don't get it. For what a person
+ * has written for this node alone, as its command line.
+ */
+void log_private(enum log_sub sub, const char *fmt, ...) PRINTF(2, 3);
+
 bool log_enabled(enum log_sub sub, enum log_level level);
 
 /*
@@ -56,8 +62,10 @@ void log_set_node(unsigned node);
 void log_panic_mode(void);
 
 struct log_reader {
-	/* Bytes of the log this reader has taken, from the first byte ever written. */
+	/* Bytes of the log this reader has gone through, from the first byte ever written. */
 	uint64_t seen;
+	bool outside; /* no private lines */
+	bool skips;   /* the rest of the line that it is in */
 };
 
 /* Copies the next bytes into buf, at most `size`; returns how many, 0 when the reader is up to date. */

@@ -307,9 +307,11 @@ static int load_guest(struct why *why)
 	err = load_image(&request, &result, why);
 	if (err)
 		return err;
-	log_info(LOG_GUEST, "booting %s '%s' at %#llx: %s", image_kind_name(result.kind),
-		 guest->name, (unsigned long long)result.entry,
-		 cmdline && cmdline[0] ? cmdline : "(no command line)");
+	log_info(LOG_GUEST, "booting %s '%s' at %#llx%s", image_kind_name(result.kind), guest->name,
+		 (unsigned long long)result.entry,
+		 cmdline && cmdline[0] ? "" : ", no command line");
+	if (cmdline && cmdline[0])
+		log_private(LOG_GUEST, "its command line: %s", cmdline);
 	set_entry_state(&vm.vcpus[0], &result);
 	return 0;
 }

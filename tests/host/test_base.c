@@ -145,6 +145,53 @@ static void log_lines_and_levels(void **state)
 	assert_int_equal(log_configure("info", &why), 0);
 }
 
+static size_t read_all(struct log_reader *r, char *text, size_t size)
+{
+	size_t n = log_read(r, text, size - 1);
+
+	text[n] = '\0';
+	return n;
+}
+
+/* The node's own readers see everything, those that carry the log elsewhere no private line, nor a part of one. */
+static void private_lines_stay_here(void **state)
+{
+	struct log_reader own = {0}, outside = {.outside = true};
+	static char text[300 * 1024], line[400];
+
+	(void)state;
+	while (log_read(&own, text, sizeof(text)) > 0)
+		;
+	while (log_read(&outside, text, sizeof(text)) > 0)
+		;
+	log_info(LOG_BOOT, "before");
+	log_private(LOG_BOOT, "password=secret\npassword=again\1 %d", 7);
+	log_info(LOG_BOOT, "behind");
+	read_all(&own, text, sizeof(text));
+	assert_string_equal(text, "[    1.234567] n0.c0 boot: before\n"
+				  "[    1.234567] n0.c0 boot: password=secret password=again  7\n"
+				  "[    1.234567] n0.c0 boot: behind\n");
+	/* Byte by byte: what is to be skipped may begin in one read and end in another. */
+	for (size_t n = 0, got = 1; got > 0; n += got) {
+		got = log_read(&outside, text + n, 1);
+		text[n + got] = '\0';
+	}
+	assert_string_equal(text, "[    1.234567] n0.c0 boot: before\n"
+				  "[    1.234567] n0.c0 boot: behind\n");
+	/* A reader that comes when the private line's beginning has been overwritten. */
+	memset(line, 's', sizeof(line) - 1);
+	for (unsigned cut = 0; cut < 300; cut += 29) {
+		struct log_reader late = {.outside = true};
+
+		log_private(LOG_BOOT, "%s", line);
+		for (unsigned i = 0; i < 256 * 1024 / 59 - 5; i++) /* 59 bytes each */
+			log_info(LOG_BOOT, "%026u line", i);
+		log_info(LOG_BOOT, "%0*u", (int)(cut + 1), 0);
+		read_all(&late, text, sizeof(text));
+		assert_null(strstr(text, "ss"));
+	}
+}
+
 static void report_goes_where_it_is_wanted(void **state)
 {
 	char text[12];
@@ -233,6 +280,7 @@ int main(void)
 		cmocka_unit_test(cmdline_takes_every_kind),
 		cmocka_unit_test(cmdline_names_each_mistake),
 		cmocka_unit_test(log_lines_and_levels),
+		cmocka_unit_test(private_lines_stay_here),
 		cmocka_unit_test(log_says_what_was_lost),
 		cmocka_unit_test(report_goes_where_it_is_wanted),
 		cmocka_unit_test(lock_panics_on_second_take),
