@@ -7,7 +7,7 @@ PORTABLE_SRC  := $(filter-out hv/base/string.c,$(foreach d,$(PORTABLE_DIRS),$(wi
 HV_ROOMS := $(addprefix hv/,x86 virt vmx svm insn cpu cluster dev core)
 
 HV_SRC := $(PORTABLE_SRC) hv/base/string.c hv/main.c \
-          $(foreach d,$(HV_ROOMS) net/drivers net/ip,$(wildcard $(d)/*.c)) \
+          $(foreach d,$(HV_ROOMS) net/drivers net/ip net/node,$(wildcard $(d)/*.c)) \
           $(foreach d,$(HV_ROOMS),$(wildcard $(d)/*.S))
 
 HV_OUT   := $(BUILD)/hv

@@ -2,7 +2,7 @@
 
 # The drivers reach hardware through small ops, so they run against fake devices on the host.
 NET_DRIVER_SRC := $(wildcard net/drivers/*.c)
-HOST_CORE      += $(NET_DRIVER_SRC) $(wildcard net/ip/*.c)
+HOST_CORE      += $(NET_DRIVER_SRC) $(wildcard net/ip/*.c net/node/*.c)
 NET_OUT        := $(BUILD)/net
 NET_CFLAGS     := -std=gnu17 -O2 -g -I. -I$(BUILD)/include $(WARNINGS)
 WIRE_SRC       := $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard net/transport/*.c)

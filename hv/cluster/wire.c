@@ -10,7 +10,7 @@
 #include "hv/x86/pci.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
-#include "net/ip/netnode.h"
+#include "net/node/netnode.h"
 #include "net/transport/selftest.h"
 
 #define PCI_CLASS          0x0a /* subclass and class, PCI 3.0, D.3 */
@@ -33,6 +33,8 @@ STATIC_ASSERT((int)CPU_WORDS == WIRE_FEATURES && (int)CPU_VENDOR == WIRE_VENDOR,
 static struct {
 	struct pci_dev dev;
 	struct nic_hw hw;
+	struct netnode node;
+	bool started;
 	struct selftest test;
 	uint32_t messages; /* of the self-test */
 	bool testing, up;
@@ -40,7 +42,7 @@ static struct {
 	void *tap_ctx;
 	size_t (*status)(char *buf, size_t size);
 	void (*receiver)(const struct xport_event *event);
-	char ended[240];
+	char ended[sizeof(((struct cluster_event *)0)->text)];
 	_Atomic uint64_t interrupts;
 } wire;
 
@@ -113,7 +115,7 @@ static void members_log(const struct cluster *c)
 
 static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
 {
-	const struct cluster *c = &netnode_station()->cluster;
+	const struct cluster *c = &wire.node.station.cluster;
 
 	(void)ctx;
 	if (e->kind == CLUSTER_UP) {
@@ -133,7 +135,7 @@ static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
 	log_info(LOG_CLUSTER, "%s", e->text);
 }
 
-static void on_wire(void *ctx, uint64_t now, const struct xport_event *e)
+static void on_transport(void *ctx, uint64_t now, const struct xport_event *e)
 {
 	(void)ctx, (void)now;
 	if (wire.testing)
@@ -217,12 +219,13 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 			    .beat_ns = BEAT_NS,
 			    .lost_ns = o->lost_ns,
 			    .feature_name = cpu_word_name},
-		.ip = {.hostname = "amalgam", .tap = on_frame},
+		.ip = {.hostname = "amalgam"},
 		.clock = tsc_now_ns,
 		.mtu = (uint16_t)o->mtu,
 		.seed = o->seed,
-		.cluster_event = on_cluster,
-		.wire_event = on_wire,
+		.on_cluster = on_cluster,
+		.on_transport = on_transport,
+		.on_frame = on_frame,
 		.status = on_status,
 	};
 	str_copy(c->cluster.name, o->cluster, sizeof(c->cluster.name));
@@ -239,7 +242,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 static void card_calls(void)
 {
 	atomic_fetch_add_explicit(&wire.interrupts, 1, memory_order_relaxed);
-	nic_events(netnode_nic());
+	nic_events(&wire.node.nic);
 }
 
 /*
@@ -248,7 +251,7 @@ static void card_calls(void)
  */
 static void open_interrupt(void)
 {
-	struct nic *nic = netnode_nic();
+	struct nic *nic = &wire.node.nic;
 	uint32_t line = pci_read(&wire.dev, PCI_LINE, 1);
 
 	irq_handler_set(IRQ_NIC, card_calls);
@@ -289,19 +292,21 @@ int wire_start(const struct wire_options *options, struct why *why)
 		return why_set(why, ERR_NOMEM,
 			       "no %zu KiB of contiguous RAM below 4 GiB for the network",
 			       size >> 10);
-	err = netnode_start(&wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
-	if (err == 0)
-		open_interrupt();
-	return err;
+	err = netnode_start(&wire.node, &wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
+	if (err)
+		return err;
+	wire.started = true;
+	open_interrupt();
+	return 0;
 }
 
 void wire_poll(void)
 {
 	uint64_t now = tsc_now_ns();
 
-	netnode_poll(now);
+	netnode_poll(&wire.node, now);
 	if (wire.testing && wire.up && !wire.ended[0])
-		selftest_run(&wire.test, &netnode_station()->xport, now);
+		selftest_run(&wire.test, &wire.node.station.xport, now);
 }
 
 void wire_tap(bool (*fn)(void *ctx, const void *frame, size_t len), void *ctx)
@@ -317,12 +322,12 @@ void wire_status(size_t (*fn)(char *buf, size_t size))
 
 bool wire_send_frame(const void *frame, size_t len)
 {
-	return netip_send(frame, len);
+	return netip_send(wire.node.ip, frame, len);
 }
 
 void wire_add_mac(const uint8_t mac[6])
 {
-	nic_add_mac(netnode_nic(), mac);
+	nic_add_mac(&wire.node.nic, mac);
 }
 
 uint16_t wire_ethertype(void)
@@ -332,17 +337,17 @@ uint16_t wire_ethertype(void)
 
 const uint8_t *wire_mac(void)
 {
-	return netnode_nic()->mac;
+	return wire.node.nic.mac;
 }
 
 uint16_t wire_mtu(void)
 {
-	return netnode_nic()->mtu;
+	return wire.node.nic.mtu;
 }
 
 bool wire_up(unsigned *self, unsigned *head)
 {
-	const struct cluster *c = &netnode_station()->cluster;
+	const struct cluster *c = &wire.node.station.cluster;
 
 	*self = c->self;
 	*head = c->head;
@@ -356,7 +361,7 @@ const char *wire_ended(void)
 
 const struct cluster *wire_cluster(void)
 {
-	return &netnode_station()->cluster;
+	return &wire.node.station.cluster;
 }
 
 void wire_receive(void (*fn)(const struct xport_event *event))
@@ -367,22 +372,28 @@ void wire_receive(void (*fn)(const struct xport_event *event))
 int wire_send(unsigned node, enum wire_channel channel, const struct xport_part *parts,
 	      unsigned count)
 {
-	return xport_send(&netnode_station()->xport, tsc_now_ns(), node, channel, parts, count);
+	return xport_send(&wire.node.station.xport, tsc_now_ns(), node, channel, parts, count);
 }
 
 void wire_flush(void)
 {
-	netnode_send(tsc_now_ns());
+	netnode_send(&wire.node, tsc_now_ns());
+}
+
+void wire_stop(const char *why)
+{
+	if (wire.started)
+		netnode_stop(&wire.node, tsc_now_ns(), why);
 }
 
 uint64_t wire_deadline(uint64_t now_ns)
 {
-	return netnode_deadline(now_ns);
+	return netnode_deadline(&wire.node, now_ns);
 }
 
 void wire_report(void)
 {
-	const struct station *s = netnode_station();
+	const struct station *s = &wire.node.station;
 
 	for (unsigned i = 0; i < s->cluster.count; i++) {
 		const struct xport_stats *x = &s->peers[i].stats;

@@ -59,6 +59,8 @@ void wire_receive(void (*fn)(const struct xport_event *event));
 int wire_send(unsigned node, enum wire_channel channel, const struct xport_part *parts,
 	      unsigned count) MUST_CHECK;
 void wire_flush(void);
+/* This node stops for a reason of its own: the others are told at once. No-op before wire_start() and on a lone node. */
+void wire_stop(const char *why);
 /* When wire_poll() is due if nothing comes before, in ns of tsc_now_ns(). */
 uint64_t wire_deadline(uint64_t now_ns);
 

@@ -1,61 +1,71 @@
 /*
  * The status console: who connects to NETIP_CONSOLE_PORT gets the status and the log's tail as text,
  * then the connection is closed. Nothing that is sent to it is looked at.
+ *
+ * Anybody on the network can connect, so what that costs is bounded: a text is made at most once per
+ * CONSOLE_EVERY_NS, whoever connects meanwhile gets the same; CONSOLE_READERS read at a time, others are
+ * turned away; and a reader has PATIENCE for all of it, however little it takes at a time. What is left
+ * of a connection that was read to its end gives way to new ones.
  */
 
 #include "hv/base/string.h"
 #include "net/ip/netip_priv.h"
 
-#define READERS  2
 #define LOG_TAIL 6144
-#define PATIENCE 20 /* polls of half a second without progress */
+#define PATIENCE 20 /* polls, half a second each */
 
-struct reader {
-	struct tcp_pcb *pcb; /* NULL: free */
-	size_t len, sent;
-	unsigned idle;
-	char text[NETIP_STATUS];
-};
+STATIC_ASSERT(NETIP_STATUS > 2 * LOG_TAIL, "the tail needs room twice while it is cut");
 
-static struct reader readers[READERS];
-
-static void reader_free(struct reader *r)
+static void reader_free(struct console_reader *r)
 {
 	tcp_arg(r->pcb, NULL);
 	tcp_sent(r->pcb, NULL);
 	tcp_poll(r->pcb, NULL, 0);
 	tcp_err(r->pcb, NULL);
 	r->pcb = NULL;
+	r->text->readers--;
 }
 
-/* Queues as much as there is room for; closes behind the end. */
-static err_t push(struct reader *r)
+static err_t reader_drop(struct console_reader *r)
 {
 	struct tcp_pcb *pcb = r->pcb;
 
-	while (r->sent < r->len && tcp_sndbuf(pcb) > 0) {
-		size_t n = MIN(MIN(r->len - r->sent, (size_t)tcp_sndbuf(pcb)), (size_t)TCP_MSS);
-
-		if (tcp_write(pcb, r->text + r->sent, (u16_t)n, TCP_WRITE_FLAG_COPY) != ERR_OK)
-			break;
-		r->sent += n;
-		r->idle = 0;
-	}
-	if (r->sent < r->len) {
-		tcp_output(pcb);
-		return ERR_OK;
-	}
 	reader_free(r);
-	if (tcp_close(pcb) == ERR_OK)
-		return ERR_OK;
 	tcp_abort(pcb);
 	return ERR_ABRT;
 }
 
+/* Queues as much as there is room for; closes when the other end has all of it. */
+static err_t push(struct console_reader *r)
+{
+	struct tcp_pcb *pcb = r->pcb;
+	const struct console_text *t = r->text;
+
+	while (r->queued < t->len && tcp_sndbuf(pcb) > 0) {
+		size_t n = MIN(MIN(t->len - r->queued, (size_t)tcp_sndbuf(pcb)), (size_t)TCP_MSS);
+
+		if (tcp_write(pcb, t->bytes + r->queued, (u16_t)n, TCP_WRITE_FLAG_COPY) != ERR_OK)
+			break;
+		r->queued += n;
+	}
+	if (r->acked < t->len) {
+		tcp_output(pcb);
+		return ERR_OK;
+	}
+	tcp_setprio(pcb, TCP_PRIO_MIN);
+	if (tcp_close(pcb) != ERR_OK)
+		return reader_drop(r);
+	reader_free(r);
+	return ERR_OK;
+}
+
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
-	(void)pcb, (void)len;
-	return push(arg);
+	struct console_reader *r = arg;
+
+	(void)pcb;
+	r->acked += len;
+	return push(r);
 }
 
 static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
@@ -70,27 +80,28 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 
 static err_t on_poll(void *arg, struct tcp_pcb *pcb)
 {
-	struct reader *r = arg;
+	struct console_reader *r = arg;
 
-	if (++r->idle < PATIENCE)
+	(void)pcb;
+	if (++r->polls < PATIENCE)
 		return push(r);
-	reader_free(r);
-	tcp_abort(pcb);
-	return ERR_ABRT;
+	r->ip->stats.console_cut++;
+	return reader_drop(r);
 }
 
 static void on_err(void *arg, err_t err)
 {
-	struct reader *r = arg;
+	struct console_reader *r = arg;
 
 	(void)err;
 	r->pcb = NULL; /* lwIP has freed it */
+	r->text->readers--;
 }
 
 /* The log's last LOG_TAIL bytes, from a line's beginning. */
 static size_t log_tail(char *buf)
 {
-	struct log_reader reader = {0};
+	struct log_reader reader = {.outside = true};
 	size_t len = 0, n;
 
 	while ((n = log_read(&reader, buf + len, 2 * LOG_TAIL - len)) > 0) {
@@ -109,26 +120,48 @@ static size_t log_tail(char *buf)
 	return len;
 }
 
+/* One that nobody reads any more: there is one more than there are readers. */
+static struct console_text *text_unread(struct console *c)
+{
+	struct console_text *t = c->texts;
+
+	while (t->readers > 0)
+		t++;
+	ASSERT(t < c->texts + ARRAY_LEN(c->texts));
+	return t;
+}
+
+static struct console_text *text_get(struct netip *ip)
+{
+	struct console *c = &ip->console;
+	struct console_text *t = c->newest;
+
+	if (t != NULL && ip->now - c->made_at < CONSOLE_EVERY_NS)
+		return t;
+	t = c->newest = text_unread(c);
+	c->made_at = ip->now;
+	t->len = ip->config.status(ip->config.ctx, t->bytes, NETIP_STATUS - 2 * LOG_TAIL);
+	t->len += log_tail(t->bytes + t->len);
+	return t;
+}
+
 static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 {
-	struct reader *r = readers;
+	struct netip *ip = arg;
+	struct console_reader *r = ip->console.readers;
 
-	(void)arg;
 	if (err != ERR_OK || pcb == NULL)
 		return ERR_VAL;
-	while (r < readers + READERS && r->pcb != NULL)
+	while (r < ip->console.readers + CONSOLE_READERS && r->pcb != NULL)
 		r++;
-	if (r == readers + READERS) {
+	if (r == ip->console.readers + CONSOLE_READERS) {
+		ip->stats.console_refused++;
 		tcp_abort(pcb);
 		return ERR_ABRT;
 	}
-	netip.stats.console_reads++;
-	r->pcb = pcb;
-	r->sent = 0;
-	r->idle = 0;
-	STATIC_ASSERT(NETIP_STATUS > 2 * LOG_TAIL, "the tail needs room twice while it is cut");
-	r->len = netip.config.status(netip.config.ctx, r->text, NETIP_STATUS - 2 * LOG_TAIL);
-	r->len += log_tail(r->text + r->len);
+	ip->stats.console_reads++;
+	*r = (struct console_reader){.ip = ip, .pcb = pcb, .text = text_get(ip)};
+	r->text->readers++;
 	tcp_arg(pcb, r);
 	tcp_recv(pcb, on_recv);
 	tcp_sent(pcb, on_sent);
@@ -137,7 +170,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	return push(r);
 }
 
-int netip_console_start(struct why *why)
+int netip_console_start(struct netip *ip, struct why *why)
 {
 	struct tcp_pcb *pcb = tcp_new(), *listener;
 
@@ -146,6 +179,7 @@ int netip_console_start(struct why *why)
 	listener = tcp_listen(pcb);
 	if (listener == NULL)
 		return why_set(why, ERR_NOMEM, "lwIP has no memory for the status console");
+	tcp_arg(listener, ip);
 	tcp_accept(listener, on_accept);
 	return 0;
 }

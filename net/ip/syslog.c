@@ -6,36 +6,28 @@
 
 #define PRIORITY_INFO (16 * 8 + 6) /* RFC 5424, 6.2.1 */
 #define LINES_A_POLL  8
-#define LINE_MAX_LEN  600
 
-static struct {
-	struct udp_pcb *pcb;
-	struct log_reader reader;
-	char line
-		[LINE_MAX_LEN]; /* what was read of the next line, maybe with the start of another */
-	size_t len;
-} syslog;
-
-int netip_syslog_start(struct why *why)
+int netip_syslog_start(struct netip *ip, struct why *why)
 {
-	syslog.pcb = udp_new();
-	if (syslog.pcb == NULL)
+	ip->syslog.pcb = udp_new();
+	ip->syslog.reader.outside = true;
+	if (ip->syslog.pcb == NULL)
 		return why_set(why, ERR_NOMEM, "lwIP has no memory for the syslog socket");
 	return 0;
 }
 
-static bool reachable(void)
+static bool reachable(const struct netip *ip)
 {
-	return netif_is_up(&netip.netif) && netif_is_link_up(&netip.netif) &&
-	       !ip4_addr_isany_val(*netif_ip4_addr(&netip.netif));
+	return netif_is_up(&ip->netif) && netif_is_link_up(&ip->netif) &&
+	       !ip4_addr_isany_val(*netif_ip4_addr(&ip->netif));
 }
 
-static bool send_line(const char *text, size_t len)
+static bool send_line(struct netip *ip, const char *text, size_t len)
 {
-	ip_addr_t to = {.addr = lwip_htonl(netip.config.syslog)};
+	ip_addr_t to = {.addr = lwip_htonl(ip->config.syslog)};
 	char head[80];
 	int n = (int)fmt_print(head, sizeof(head), "<%u>1 - %s amalgam - - - ", PRIORITY_INFO,
-			       netip.config.hostname[0] ? netip.config.hostname : "-");
+			       ip->config.hostname[0] ? ip->config.hostname : "-");
 	struct pbuf *p = pbuf_alloc(PBUF_TRANSPORT, (u16_t)((size_t)n + len), PBUF_RAM);
 	err_t err;
 
@@ -43,46 +35,49 @@ static bool send_line(const char *text, size_t len)
 		return false;
 	pbuf_take(p, head, (u16_t)n);
 	pbuf_take_at(p, text, (u16_t)len, (u16_t)n);
-	err = udp_sendto(syslog.pcb, p, &to, NETIP_SYSLOG_PORT);
+	err = udp_sendto(ip->syslog.pcb, p, &to, NETIP_SYSLOG_PORT);
 	pbuf_free(p);
 	return err == ERR_OK;
 }
 
 /* Length of the first whole line, its newline counted; a line that does not fit is cut. */
-static size_t line_next(void)
+static size_t line_next(const struct syslog *s)
 {
-	for (size_t i = 0; i < syslog.len; i++) {
-		if (syslog.line[i] == '\n')
+	for (size_t i = 0; i < s->len; i++) {
+		if (s->line[i] == '\n')
 			return i + 1;
 	}
-	return syslog.len == sizeof(syslog.line) ? syslog.len : 0;
+	return s->len == sizeof(s->line) ? s->len : 0;
 }
 
-static void fill(void)
+static void fill(struct syslog *s)
 {
-	syslog.len += log_read(&syslog.reader, syslog.line + syslog.len,
-			       sizeof(syslog.line) - syslog.len);
+	s->len += log_read(&s->reader, s->line + s->len, sizeof(s->line) - s->len);
 }
 
-bool netip_syslog_waits(void)
+bool netip_syslog_waits(struct netip *ip)
 {
-	if (!reachable())
+	struct syslog *s = &ip->syslog;
+
+	if (!reachable(ip))
 		return false;
-	fill();
-	return line_next() > 0;
+	fill(s);
+	return line_next(s) > 0;
 }
 
-void netip_syslog_run(void)
+void netip_syslog_run(struct netip *ip)
 {
-	for (unsigned i = 0; i < LINES_A_POLL && netip_syslog_waits(); i++) {
-		size_t len = line_next(), text = len - (syslog.line[len - 1] == '\n');
+	struct syslog *s = &ip->syslog;
+
+	for (unsigned i = 0; i < LINES_A_POLL && netip_syslog_waits(ip); i++) {
+		size_t len = line_next(s), text = len - (s->line[len - 1] == '\n');
 
 		if (text > 0) {
-			if (!send_line(syslog.line, text))
+			if (!send_line(ip, s->line, text))
 				return; /* the ring is full or memory is out: later */
-			netip.stats.syslog_lines++;
+			ip->stats.syslog_lines++;
 		}
-		syslog.len -= len;
-		memmove(syslog.line, syslog.line + len, syslog.len);
+		s->len -= len;
+		memmove(s->line, s->line + len, s->len);
 	}
 }

@@ -88,6 +88,8 @@ static void e1000_send(struct fake_nic *f)
 		f->sent_len = d->length;
 		memcpy(f->sent_frame, at(f, d->address, d->length), d->length);
 		f->sent++;
+		if (f->on_sent)
+			f->on_sent(f->sent_frame, f->sent_len);
 		d->status |= 1;
 		R(f, 0x3810) = (R(f, 0x3810) + 1) % count;
 		R(f, 0xc0) |= 1;
@@ -182,6 +184,8 @@ static void virtio_send(struct fake_nic *f)
 		f->sent_len = (uint16_t)data->len;
 		memcpy(f->sent_frame, at(f, data->address, data->len), data->len);
 		f->sent++;
+		if (f->on_sent)
+			f->on_sent(f->sent_frame, f->sent_len);
 		fake_virtio_used(f, 1, head, 0);
 	}
 }

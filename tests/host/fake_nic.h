@@ -36,7 +36,8 @@ struct fake_nic {
 	unsigned sent;
 	uint16_t sent_len;
 	uint8_t sent_frame[NIC_BUFFER_JUMBO];
-	bool hold_tx; /* sends nothing until false */
+	bool hold_tx;                                        /* sends nothing until false */
+	void (*on_sent)(const uint8_t *frame, uint16_t len); /* told of each; may be NULL */
 	unsigned missed;
 };
 

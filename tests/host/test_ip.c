@@ -20,6 +20,7 @@ static const uint8_t their_mac[] = {2, 0, 0, 0, 0, 9};
 
 static struct fake_nic fake;
 static struct nic nic;
+static struct netip *stack;
 static uint64_t now = NS_PER_S;
 static unsigned wire_frames;
 static uint8_t wire_last[100];
@@ -68,7 +69,7 @@ static void in(const uint8_t *frame, size_t len)
 	memcpy(padded, frame, len);
 	assert_true(fake_rx(&fake, padded, (uint16_t)MAX(len, (size_t)60)));
 	now += NS_PER_MS;
-	assert_true(netip_poll(now));
+	assert_true(netip_poll(stack, now));
 }
 
 static void eth(uint8_t *f, unsigned type)
@@ -113,7 +114,7 @@ static void arp(unsigned operation)
 	in(f, sizeof(f));
 }
 
-static void on_wire(void *ctx, uint64_t at, const void *frame, size_t len)
+static void on_raw(void *ctx, uint64_t at, const void *frame, size_t len)
 {
 	assert_ptr_equal(ctx, &fake);
 	assert_int_equal(at, now);
@@ -150,8 +151,8 @@ static void starts(void **state)
 				 .syslog = THEM,
 				 .hostname = "node0",
 				 .seed = 1,
-				 .wire_type = 0x88b5,
-				 .wire = on_wire,
+				 .raw_type = 0x88b5,
+				 .raw = on_raw,
 				 .tap = on_tap,
 				 .status = status,
 				 .ctx = &fake};
@@ -160,8 +161,9 @@ static void starts(void **state)
 	fake_e1000(&fake, 0x100e, arena, NIC_MEMORY(NIC_MTU));
 	assert_int_equal(nic_probe(&nic, &fake.hw, &why), 0);
 	assert_int_equal(nic_start(&nic, arena, NIC_MEMORY(NIC_MTU), NIC_MTU, &why), 0);
-	assert_int_equal(netip_start(&nic, &c, now, &why), 0);
-	assert_int_equal(netip_address(), US);
+	stack = netip_start(&nic, &c, now, &why);
+	assert_non_null(stack);
+	assert_int_equal(netip_address(stack), US);
 }
 
 static void answers_arp(void **state)
@@ -180,7 +182,7 @@ static void answers_ping(void **state)
 {
 	uint8_t f[34 + 40] = {0}, *icmp = f + 34;
 
-	netip_poll(now);
+	netip_poll(stack, now);
 	icmp[0] = 8;
 	put16(icmp + 4, 77);
 	for (unsigned i = 8; i < 40; i++)
@@ -209,7 +211,7 @@ static void gives_the_wire_its_frames(void **state)
 		in(f, sizeof(f));
 	assert_int_equal(wire_frames, 1000);
 	assert_int_equal(nic.stats.rx_starved, 0);
-	assert_true(netip_send(f, 60));
+	assert_true(netip_send(stack, f, 60));
 	assert_memory_equal(fake.sent_frame, f, 60);
 }
 
@@ -234,13 +236,13 @@ static void the_tap_comes_first(void **state)
 
 static void sends_the_log_as_syslog(void **state)
 {
-	uint64_t lines = netip_stats_get()->syslog_lines;
+	uint64_t lines = netip_stats_get(stack)->syslog_lines;
 	char text[200] = "";
 
 	log_info(LOG_NET, "a line for syslog");
-	assert_int_equal(netip_deadline(now), now);
-	netip_poll(now);
-	assert_int_equal(netip_stats_get()->syslog_lines, lines + 1);
+	assert_int_equal(netip_deadline(stack, now), now);
+	netip_poll(stack, now);
+	assert_int_equal(netip_stats_get(stack)->syslog_lines, lines + 1);
 	assert_int_equal(fake.sent_frame[23], 17);
 	assert_int_equal(get32(fake.sent_frame + 30), THEM);
 	assert_int_equal(get16(fake.sent_frame + 36), NETIP_SYSLOG_PORT);
@@ -248,23 +250,23 @@ static void sends_the_log_as_syslog(void **state)
 	assert_memory_equal(text, "<134>1 - node0 amalgam - - - [", 30);
 	assert_non_null(strstr(text, "net: a line for syslog"));
 	assert_int_equal(strlen(strstr(text, "a line")), 17);
-	assert_true(netip_deadline(now) > now);
+	assert_true(netip_deadline(stack, now) > now);
 }
 
 static void waits_when_the_card_is_full(void **state)
 {
-	uint64_t lines = netip_stats_get()->syslog_lines;
+	uint64_t lines = netip_stats_get(stack)->syslog_lines;
 	uint8_t byte[60] = {0};
 
 	fake.hold_tx = true;
-	while (netip_send(byte, 60))
+	while (netip_send(stack, byte, 60))
 		;
 	log_info(LOG_NET, "kept for later");
-	netip_poll(now);
-	assert_int_equal(netip_stats_get()->syslog_lines, lines);
+	netip_poll(stack, now);
+	assert_int_equal(netip_stats_get(stack)->syslog_lines, lines);
 	fake_tx(&fake);
-	netip_poll(now);
-	assert_int_equal(netip_stats_get()->syslog_lines, lines + 1);
+	netip_poll(stack, now);
+	assert_int_equal(netip_stats_get(stack)->syslog_lines, lines + 1);
 	assert_memory_equal(fake.sent_frame + 42 + get16(fake.sent_frame + 38) - 8 - 14,
 			    "kept for later", 14);
 }
@@ -329,7 +331,7 @@ static void shows_status_and_log_to_who_connects(void **state)
 	assert_memory_equal(text, "node 0 runs\nnnnn", 16);
 	assert_true(len > 3000);
 	assert_non_null(strstr(text + 3000, "kept for later\n"));
-	assert_int_equal(netip_stats_get()->console_reads, 1);
+	assert_int_equal(netip_stats_get(stack)->console_reads, 1);
 	fake.hold_tx = false;
 	fake_tx(&fake);
 }
@@ -339,7 +341,7 @@ static void another_cpu_may_not_touch_it(void **state)
 	host_panic_expected = true;
 	host_cpu = 1;
 	if (setjmp(host_panic_jump) == 0) {
-		netip_poll(now);
+		netip_poll(stack, now);
 		host_cpu = 0;
 		fail_msg("another CPU was let in");
 	}
@@ -351,18 +353,18 @@ static void link_changes_are_seen(void **state)
 {
 	fake.link = false;
 	now += 2 * NS_PER_S;
-	netip_poll(now);
+	netip_poll(stack, now);
 	log_info(LOG_NET, "not while the cable is out");
-	uint64_t lines = netip_stats_get()->syslog_lines;
+	uint64_t lines = netip_stats_get(stack)->syslog_lines;
 
-	netip_poll(now);
-	assert_int_equal(netip_stats_get()->syslog_lines, lines);
+	netip_poll(stack, now);
+	assert_int_equal(netip_stats_get(stack)->syslog_lines, lines);
 	fake.link = true;
 	now += 2 * NS_PER_S;
-	netip_poll(now);
+	netip_poll(stack, now);
 	arp(2);
-	netip_poll(now);
-	assert_true(netip_stats_get()->syslog_lines > lines);
+	netip_poll(stack, now);
+	assert_true(netip_stats_get(stack)->syslog_lines > lines);
 }
 
 int main(void)
