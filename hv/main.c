@@ -7,7 +7,7 @@
 #include "hv/base/string.h"
 #include "hv/core/machine.h"
 #include "hv/virt/preflight.h"
-#include "hv/cluster/wire.h"
+#include "hv/cluster/uplink.h"
 #include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
 #include "hv/x86/cmos.h"
@@ -26,6 +26,7 @@ static const struct virt_ops *const vendors[] = {&vmx_ops, &svm_ops};
 
 static struct options options;
 static struct boot_file files[HANDOFF_FILES];
+static struct uplink *uplink; /* NULL: not started, or nothing to use it for */
 static _Atomic bool machine_ready;
 
 /* The node's last words. */
@@ -37,7 +38,8 @@ NORETURN static void node_halt(void)
 
 NORETURN static void node_stop(const char *sentence)
 {
-	wire_stop(sentence);
+	if (uplink)
+		uplink_stop(uplink, sentence);
 	log_error(LOG_BOOT, "%s", sentence);
 	node_halt();
 }
@@ -124,9 +126,9 @@ static uint64_t seed(void)
 }
 
 /* The card, and formation of the cluster, be it of one. */
-static void start_wire(const struct handoff *handoff)
+static void start_uplink(const struct handoff *handoff)
 {
-	const struct wire_options wire = {
+	const struct uplink_options wanted = {
 		.cluster = options.cluster,
 		.nodes = options.nodes,
 		.head = options.head,
@@ -141,7 +143,8 @@ static void start_wire(const struct handoff *handoff)
 	};
 	struct why why;
 
-	if (wire_start(&wire, &why))
+	uplink = uplink_start(&wanted, &why);
+	if (!uplink)
 		node_stop(why.text);
 }
 
@@ -150,10 +153,10 @@ static void join(const struct handoff *handoff)
 {
 	struct why why;
 
-	start_wire(handoff);
+	start_uplink(handoff);
 	if (!options.test_wire)
 		return;
-	if (wire_selftest((uint32_t)options.test_wire, &why))
+	if (uplink_selftest(uplink, (uint32_t)options.test_wire, &why))
 		node_stop(why.text);
 	node_halt();
 }
@@ -163,6 +166,7 @@ static void make_machine(const struct handoff *handoff, const struct virt_ops *o
 	struct machine_config config = {
 		.ops = ops,
 		.options = &options,
+		.uplink = uplink,
 		.files = files,
 		.file_count = handoff->file_count,
 		.wall_clock = cmos_unix_time(),
@@ -202,10 +206,11 @@ void hv_main(struct handoff *handoff)
 	if (options.nodes > 1 || options.test_wire)
 		join(handoff);
 	else if (options.net || str_starts(options.disk, DISK_AOE))
-		start_wire(handoff);
+		start_uplink(handoff);
 	make_machine(handoff, ops);
 	atomic_store(&machine_ready, true);
-	wire_status(machine_status);
+	if (uplink)
+		uplink_status(uplink, machine_status);
 	machine_run_cpu();
 	machine_report();
 	node_end();

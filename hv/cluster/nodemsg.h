@@ -44,6 +44,11 @@ struct PACKED node_config {
 };
 ASSERT_SIZE(struct node_config, 16);
 
+struct PACKED node_ready {
+	uint8_t zero;
+};
+ASSERT_SIZE(struct node_ready, 1);
+
 #define NODE_TEXT 200
 
 struct PACKED node_stopped {
@@ -81,15 +86,12 @@ struct PACKED node_eoi {
 };
 ASSERT_SIZE(struct node_eoi, 1);
 
-#define NODE_IO_WRITE 1u
-#define NODE_IO_MMIO  2u /* else a port */
-
 /* NODE_IO; NODE_IO_DONE is the same with what was read in `value`. */
 struct PACKED node_io {
 	uint64_t address, value;
 	uint16_t cpu;
-	uint8_t size; /* bytes: 1, 2, 4, 8 */
-	uint8_t flags;
+	uint8_t size;  /* bytes: 1, 2, 4, 8 */
+	uint8_t flags; /* VM_IO_* of hv/core/vm.h */
 	uint8_t zero[4];
 };
 ASSERT_SIZE(struct node_io, 24);

@@ -1,20 +1,40 @@
 /*
- * The machine's parts on other nodes: joining the nodes into one machine, interrupts for vCPUs
- * elsewhere, the I/O router's far end, and the machine's common life: all nodes start it together, and
- * when it stops on one it stops on all.
+ * The machine's parts on other nodes: interrupts for vCPUs elsewhere, how vCPUs are addressed, and the I/O
+ * router's far end (remote.c); joining the nodes into one machine, and its common life: all nodes start it
+ * together, and when it stops on one it stops on all (life.c).
  *
  * The devices are the head's. vCPUs are numbered over all nodes, the head's first.
  */
 #ifndef HV_CLUSTER_REMOTE_H
 #define HV_CLUSTER_REMOTE_H
 
+#include "hv/cluster/link.h"
 #include "hv/cluster/nodemsg.h"
 #include "hv/core/vm.h"
 
+struct remote {
+	/* Joining. The head's word may come before this node knows who the head is. */
+	struct node_config config[VM_MAX_NODES];
+	uint32_t configured; /* bit n: node n has said one */
+	/* Lives of the machine for which each node was ready, and that have ended there. */
+	unsigned ready[VM_MAX_NODES], stopped[VM_MAX_NODES];
+	struct node_stopped last[VM_MAX_NODES];
+	unsigned life;
+	/* What the vCPUs of other nodes want from this head's devices; one access each at a time. */
+	struct node_io io[VM_MAX_CPUS];
+	_Atomic uint64_t io_asked;
+	_Atomic uint64_t eois[4];
+	_Atomic bool eoi_came;
+	/* By vCPU: what it waits for, the nodes that have not answered yet, and what was answered. */
+	_Atomic uint8_t awaited[VM_MAX_CPUS]; /* enum node_kind */
+	_Atomic uint32_t missing[VM_MAX_CPUS];
+	uint64_t answer[VM_MAX_CPUS];
+};
+
 /*
- * Waits for the membership, whose formation has begun (hv/cluster/wire.h), and takes from it and from the
- * head what vm->nodes, vm->cpu_count, vm->ram_bytes and vm->tsc_hz are; `mem` (0: as much as the nodes
- * give) counts on the head alone. `offers` gets the bytes that each node gives.
+ * Waits for the membership, whose formation has begun (uplink.h), and takes from it and from the head what
+ * vm->nodes, vm->cpu_count, vm->ram_bytes and vm->tsc_hz are; `mem` (0: as much as the nodes give) counts on
+ * the head alone. `offers` gets the bytes that each node gives. vm->link has started.
  */
 int remote_join(struct vm *vm, uint64_t mem, uint64_t offers[VM_MAX_NODES],
 		struct why *why) MUST_CHECK;
@@ -29,22 +49,10 @@ void remote_stop_all(struct vm *vm);
 /* The first CPU, before vCPUs run again. */
 void remote_next_life(struct vm *vm);
 
-/* --- For vCPUs of this node --- */
+/* vm->far, once vm->remote and vm->link stand. */
+extern const struct vm_far remote_far;
 
-/* Gives a matched message to a vCPU of another node; it overtakes no store made before. */
-void remote_post(struct vm *vm, unsigned cpu, const struct apic_msg *msg);
-void remote_unhalt(struct vm *vm, unsigned cpu);
-/* `v` is addressed anew: returns when every node knows it. */
-void remote_dest_tell(struct vcpu *v, const struct apic_dest *dest);
-void remote_eoi(struct vm *vm, uint8_t vector);
-/* An access of `v` to a device on the head; `flags` are NODE_IO_*. Returns what was read. */
-uint64_t remote_io(struct vcpu *v, uint64_t address, unsigned size, unsigned flags, uint64_t value);
-
-/* The head's first CPU, no lock held: carries out what vCPUs of other nodes asked of the devices. */
-void remote_serve(struct vm *vm);
-
-/* --- Messages from other nodes, under the link's lock --- */
-
+/* Messages from other nodes, for the table of link_start(). */
 void remote_config(struct vm *vm, unsigned from, const void *body, size_t len);
 void remote_ready(struct vm *vm, unsigned from, const void *body, size_t len);
 void remote_stopped(struct vm *vm, unsigned from, const void *body, size_t len);

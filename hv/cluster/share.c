@@ -1,15 +1,10 @@
 #include "hv/cluster/share.h"
-#include "dsm/dsm.h"
 #include "guest/layout.h"
 #include "hv/base/fmt.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
-#include "hv/core/intr.h"
-#include "hv/cluster/link.h"
+#include "hv/core/arch.h"
 #include "hv/core/memory.h"
-#include "hv/x86/cpu.h"
-#include "hv/x86/lapic.h"
-#include "hv/x86/irq.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
 
@@ -20,6 +15,7 @@
 #define CACHE_MIN    1024u    /* frames for other nodes' pages */
 #define NODE_SPARE   MIB(8)   /* nested page tables */
 #define CPU_SPARE    KIB(512) /* of each: control structures, copies of page tables */
+#define RESERVE_MAX  64u      /* frames that are made free before they are needed */
 #define GUESSES      4096
 #define GUESS_FROM   2
 #define AHEAD_MAX    16
@@ -36,28 +32,15 @@
 STATIC_ASSERT(LAYOUT_VGA_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "pages asked for ahead end there");
 STATIC_ASSERT(LAYOUT_DEVICE_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "and there");
 
-#define KICKS_MAX     512
 /* QEMU's AMD-V can lose an interrupt that comes just when a CPU enters or leaves the guest. */
 #define KICK_AGAIN_NS NS_PER_MS
 
 /* The engine's agents: each local CPU as its guest's, and as the hypervisor's. */
 enum { AGENT_GUEST, AGENT_HYPER, AGENTS_PER_CPU };
 
-static struct {
-	struct vm *vm;
-	struct dsm *dsm;
-	struct dsm_actions actions;
-	hpa_t *frames; /* the engine's, 0: not backed yet */
-	uint64_t frame_count;
-	gfn_t kicked[KICKS_MAX]; /* DSM_EV_FLUSHED is owed for them */
-	unsigned kick_count;
-	/* Fault to resume as the vCPU sees it, by what was asked for. */
-	struct hist wait_ns[2];
-} share;
-
-static struct vcpu *local_cpu(const struct vm *vm, unsigned i)
+static struct vcpu *local_cpu(struct vm *vm, unsigned i)
 {
-	return &share.vm->vcpus[vm->nodes.first_cpu + i];
+	return &vm->vcpus[vm->nodes.first_cpu + i];
 }
 
 static unsigned local_index(const struct vcpu *v)
@@ -67,18 +50,18 @@ static unsigned local_index(const struct vcpu *v)
 
 /* --- Taking rights away --- */
 
-static void wait_for_cpu(struct vm *vm, struct vcpu *v, uint64_t epoch)
+static void wait_for_cpu(struct vcpu *v, uint64_t epoch)
 {
 	uint64_t due = 0;
 
-	if (v->pcpu == pcpu_this() || !v->pcpu)
+	if (v == arch_vcpu())
 		return;
 	while (atomic_load(&v->in_guest) && atomic_load(&v->epoch) < epoch) {
-		if (rdtsc() >= due) {
-			hostapic_ipi(v->pcpu->apic_id, IRQ_KICK);
-			due = rdtsc() + ns_to_tsc(KICK_AGAIN_NS);
+		if (arch_tsc() >= due) {
+			arch_kick(v);
+			due = arch_tsc() + ns_to_tsc(KICK_AGAIN_NS);
 		}
-		cpu_pause();
+		plat_relax();
 	}
 }
 
@@ -87,7 +70,7 @@ void share_sync(struct vm *vm)
 	uint64_t epoch = atomic_fetch_add(&vm->epoch, 1) + 1;
 
 	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
-		wait_for_cpu(vm, &vm->vcpus[vm->nodes.first_cpu + i], epoch);
+		wait_for_cpu(local_cpu(vm, i), epoch);
 }
 
 static void wait_for_touch(struct vm *vm, gfn_t gfn)
@@ -95,13 +78,13 @@ static void wait_for_touch(struct vm *vm, gfn_t gfn)
 	for (unsigned i = 0; i < vm->nodes.local_cpus; i++) {
 		struct vcpu *v = local_cpu(vm, i);
 
-		ASSERT(v->pcpu != pcpu_this() || atomic_load(&v->touching) != gfn);
+		ASSERT(v != arch_vcpu() || atomic_load(&v->touching) != gfn);
 		while (atomic_load(&v->touching) == gfn)
-			cpu_pause();
+			plat_relax();
 	}
 }
 
-bool share_enter(struct vcpu *v)
+static bool enter(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 	uint64_t epoch = atomic_load(&vm->epoch);
@@ -118,52 +101,48 @@ bool share_enter(struct vcpu *v)
 	return false;
 }
 
-void share_leave(struct vcpu *v)
-{
-	atomic_store_explicit(&v->in_guest, false, memory_order_release);
-}
-
 /* --- Frames --- */
 
-static hpa_t frame_at(uint64_t frame)
+static hpa_t frame_at(struct share *s, uint64_t frame)
 {
-	ASSERT(frame < share.frame_count);
-	if (!share.frames[frame]) {
+	ASSERT(frame < s->frame_count);
+	if (!s->frames[frame]) {
 		hpa_t page = pmem_alloc(0);
 
 		if (page == PMEM_NONE) {
 			/* Its part was weighed against what the node has when it was made. */
-			vm_fail(share.vm,
+			vm_fail(s->vm,
 				"this node has no RAM left for its part of the guest's memory; "
 				"give the guest less memory (mem=) or the node more");
 			return PMEM_NONE;
 		}
-		share.frames[frame] = page;
+		s->frames[frame] = page;
+		s->backed++;
 	}
-	return share.frames[frame];
+	return s->frames[frame];
 }
 
-static void frame_zero(uint64_t frame)
+static void frame_zero(struct share *s, uint64_t frame)
 {
-	hpa_t page = frame_at(frame);
+	hpa_t page = frame_at(s, frame);
 
 	if (page != PMEM_NONE)
 		memset(pmem_virt(page), 0, PAGE_SIZE);
 }
 
-static void frame_fill(uint64_t frame, const void *content)
+static void frame_fill(struct share *s, uint64_t frame, const void *content)
 {
-	hpa_t page = frame_at(frame);
+	hpa_t page = frame_at(s, frame);
 
 	if (page != PMEM_NONE)
 		memcpy(pmem_virt(page), content, PAGE_SIZE);
 }
 
-static void map(gfn_t gfn, uint64_t frame, enum dsm_perm perm)
+static void map(struct share *s, gfn_t gfn, uint64_t frame, enum dsm_perm perm)
 {
 	static const enum npt_perm rights[] = {NPT_NONE, NPT_RX, NPT_RWX};
-	struct vm *vm = share.vm;
-	hpa_t page = frame_at(frame);
+	struct vm *vm = s->vm;
+	hpa_t page = frame_at(s, frame);
 
 	ASSERT(memory_is_ram(vm, gfn << PAGE_SHIFT));
 	if (page != PMEM_NONE &&
@@ -174,83 +153,83 @@ static void map(gfn_t gfn, uint64_t frame, enum dsm_perm perm)
 
 /* --- The engine's actions --- */
 
-static void send(const struct dsm_action *a)
+static void send(struct share *s, const struct dsm_action *a)
 {
 	uint8_t body[DSM_WIRE_BYTES];
 
 	dsm_msg_encode(&a->msg, body);
 	if (a->msg.flags & DSM_F_PAGE)
-		link_send_page(a->node, body, sizeof(body), a->msg.gfn,
-			       pmem_virt(frame_at(a->frame)));
+		link_send_page(s->vm->link, a->node, body, sizeof(body), a->msg.gfn,
+			       pmem_virt(frame_at(s, a->frame)));
 	else
-		link_send_held(a->node, NODE_DSM, body, sizeof(body));
+		link_send_held(s->vm->link, a->node, NODE_DSM, body, sizeof(body));
 }
 
-static void resume(uint16_t agent)
+static void resume(struct share *s, uint16_t agent)
 {
-	struct vcpu *v = local_cpu(share.vm, agent / AGENTS_PER_CPU);
+	struct vcpu *v = local_cpu(s->vm, agent / AGENTS_PER_CPU);
 
 	atomic_store(&v->granted, true);
 	link_awake(v);
 }
 
-static void carry_out(const struct dsm_action *a, const void *page)
+static void carry_out(struct share *s, const struct dsm_action *a, const void *page)
 {
 	switch (a->kind) {
 	case DSM_ACT_SEND:
-		send(a);
+		send(s, a);
 		break;
 	case DSM_ACT_FILL:
-		frame_fill(a->frame, page);
+		frame_fill(s, a->frame, page);
 		break;
 	case DSM_ACT_ZERO:
-		frame_zero(a->frame);
+		frame_zero(s, a->frame);
 		break;
 	case DSM_ACT_MAP:
-		map(a->gfn, a->frame, a->perm);
+		map(s, a->gfn, a->frame, a->perm);
 		break;
 	case DSM_ACT_KICK:
-		ASSERT(share.kick_count < KICKS_MAX);
-		map(a->gfn, a->frame, a->perm);
-		share.kicked[share.kick_count++] = a->gfn;
+		ASSERT(s->kick_count < SHARE_KICKS_MAX);
+		map(s, a->gfn, a->frame, a->perm);
+		s->kicked[s->kick_count++] = a->gfn;
 		break;
 	case DSM_ACT_RESUME:
-		resume(a->agent);
+		resume(s, a->agent);
 		break;
 	case DSM_ACT_STOP:
-		vm_fail(share.vm, "%s", dsm_stop_reason(share.dsm));
+		vm_fail(s->vm, "%s", dsm_stop_reason(s->dsm));
 		break;
 	}
 }
 
-static void step_once(struct dsm_event *in, const void *page)
+static void step_once(struct share *s, struct dsm_event *in, const void *page)
 {
 	in->now_ns = tsc_now_ns();
 
-	int err = dsm_step(share.dsm, in, &share.actions);
+	int err = dsm_step(s->dsm, in, &s->actions);
 
-	if (err && err != ERR_NOTFOUND && !dsm_stop_reason(share.dsm))
-		vm_fail(share.vm, "the coherence engine refused event %u of page %#llx (%s)",
-			in->kind, (unsigned long long)in->gfn, err_name(err));
-	for (uint32_t i = 0; i < share.actions.count; i++)
-		carry_out(&share.actions.list[i], page);
+	if (err && err != ERR_NOTFOUND && !dsm_stop_reason(s->dsm))
+		vm_fail(s->vm, "the coherence engine refused event %u of page %#llx (%s)", in->kind,
+			(unsigned long long)in->gfn, err_name(err));
+	for (uint32_t i = 0; i < s->actions.count; i++)
+		carry_out(s, &s->actions.list[i], page);
 }
 
 /* An event, and whatever flushing it leads to. */
-static void step(struct dsm_event in, const void *page)
+static void step(struct share *s, struct dsm_event in, const void *page)
 {
-	step_once(&in, page);
-	while (share.kick_count) {
-		gfn_t gfns[KICKS_MAX];
-		unsigned count = share.kick_count;
+	step_once(s, &in, page);
+	while (s->kick_count) {
+		gfn_t gfns[SHARE_KICKS_MAX];
+		unsigned count = s->kick_count;
 
-		memcpy(gfns, share.kicked, count * sizeof(gfns[0]));
-		share.kick_count = 0;
-		share_sync(share.vm);
+		memcpy(gfns, s->kicked, count * sizeof(gfns[0]));
+		s->kick_count = 0;
+		share_sync(s->vm);
 		for (unsigned i = 0; i < count; i++)
-			wait_for_touch(share.vm, gfns[i]);
+			wait_for_touch(s->vm, gfns[i]);
 		for (unsigned i = 0; i < count; i++)
-			step_once(&(struct dsm_event){.kind = DSM_EV_FLUSHED, .gfn = gfns[i]},
+			step_once(s, &(struct dsm_event){.kind = DSM_EV_FLUSHED, .gfn = gfns[i]},
 				  NULL);
 	}
 }
@@ -265,24 +244,29 @@ void share_message(struct vm *vm, unsigned from, const void *body, size_t len)
 		return;
 	}
 	in.gfn = in.msg.gfn;
-	step(in, (const uint8_t *)body + DSM_WIRE_BYTES);
+	step(vm->share, in, (const uint8_t *)body + DSM_WIRE_BYTES);
 }
 
-void share_tick(uint64_t now_ns)
+static bool ready(const struct vm *vm)
 {
-	if (share.dsm && dsm_deadline(share.dsm) <= now_ns)
-		step((struct dsm_event){.kind = DSM_EV_TICK}, NULL);
+	return vm->share && vm->share->dsm;
 }
 
-uint64_t share_deadline(void)
+void share_tick(struct vm *vm, uint64_t now_ns)
 {
-	return share.dsm ? dsm_deadline(share.dsm) : UINT64_MAX;
+	if (ready(vm) && dsm_deadline(vm->share->dsm) <= now_ns)
+		step(vm->share, (struct dsm_event){.kind = DSM_EV_TICK}, NULL);
+}
+
+uint64_t share_deadline(struct vm *vm)
+{
+	return ready(vm) ? dsm_deadline(vm->share->dsm) : UINT64_MAX;
 }
 
 void share_lost(struct vm *vm)
 {
-	if (share.dsm)
-		step((struct dsm_event){.kind = DSM_EV_PEER_LOST}, NULL);
+	if (ready(vm))
+		step(vm->share, (struct dsm_event){.kind = DSM_EV_PEER_LOST}, NULL);
 }
 
 /* --- Faults --- */
@@ -302,16 +286,17 @@ static bool obtain(struct vcpu *v, unsigned agent, gfn_t gfn, bool write, uint64
 		.gfn = gfn,
 		.cookie = cookie,
 	};
-	uint64_t began = rdtsc();
+	struct vm *vm = v->vm;
+	uint64_t began = arch_tsc();
 
 	atomic_store_explicit(&v->granted, false, memory_order_relaxed);
-	link_lock();
-	step(in, NULL);
-	link_unlock();
+	link_lock(vm->link);
+	step(vm->share, in, NULL);
+	link_unlock(vm->link);
 	/* Any other end is followed on all nodes, which serve pages until then. */
-	if (!link_await(v, granted, true))
+	if (!link_await(vm->link, v, granted, true))
 		return false;
-	hist_add(&v->fault_ns[write], tsc_to_ns(rdtsc() - began));
+	hist_add(&v->fault_ns[write], tsc_to_ns(arch_tsc() - began));
 	return true;
 }
 
@@ -324,31 +309,38 @@ static uint64_t instruction(const struct vcpu *v, uint64_t rip)
 	return rip << 20 ^ v->virt.gpr[GPR_RCX];
 }
 
-void share_fault(struct vcpu *v, gpa_t gpa, bool write)
+static void fault(struct vcpu *v, gpa_t gpa, bool write)
 {
 	v->fault_rip = v->vm->ops->reg_get(&v->virt, REG_RIP);
 	v->holds = true;
 	obtain(v, AGENT_GUEST, gpa >> PAGE_SHIFT, write, instruction(v, v->fault_rip));
 }
 
-static void release(struct vcpu *v, unsigned agent)
+static void let_go(struct vcpu *v, unsigned agent)
 {
-	link_lock();
-	step((struct dsm_event){.kind = DSM_EV_RELEASE,
+	struct vm *vm = v->vm;
+
+	link_lock(vm->link);
+	step(vm->share,
+	     (struct dsm_event){.kind = DSM_EV_RELEASE,
 				.agent = (uint16_t)(local_index(v) * AGENTS_PER_CPU + agent)},
 	     NULL);
-	link_unlock();
+	link_unlock(vm->link);
 }
 
-void share_retired(struct vcpu *v)
+/* A vCPU that goes to sleep, or waits in a loop, needs its pages no more; one that runs keeps them. */
+static void leave(struct vcpu *v, const struct vm_exit *exit)
 {
-	v->holds = false;
-	release(v, AGENT_GUEST);
+	atomic_store_explicit(&v->in_guest, false, memory_order_release);
+	if (v->holds && (exit->kind == VM_EXIT_HLT || exit->kind == VM_EXIT_PAUSE)) {
+		v->holds = false;
+		let_go(v, AGENT_GUEST);
+	}
 }
 
-void *share_acquire(struct vm *vm, gpa_t gpa, bool write)
+static void *acquire(struct vm *vm, gpa_t gpa, bool write)
 {
-	struct vcpu *v = pcpu_this()->vcpu;
+	struct vcpu *v = arch_vcpu();
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 	enum npt_perm needed = write ? NPT_WRITE : NPT_READ;
 	hpa_t page;
@@ -367,15 +359,15 @@ void *share_acquire(struct vm *vm, gpa_t gpa, bool write)
 	}
 }
 
-void share_release(void)
+static void release(struct vm *vm)
 {
-	struct vcpu *v = pcpu_this()->vcpu;
+	struct vcpu *v = arch_vcpu();
 
 	atomic_store_explicit(&v->touching, NO_GFN, memory_order_release);
 	if (!v->hyper_holds)
 		return;
 	v->hyper_holds = false;
-	release(v, AGENT_HYPER);
+	let_go(v, AGENT_HYPER);
 }
 
 /* --- Making it --- */
@@ -437,13 +429,13 @@ static int size_cache(const struct vm *vm, struct dsm_config *c, struct why *why
 		return too_little(vm, needed + CACHE_MIN * cached, free, why);
 	cache = MIN((free - needed) / cached, c->gfns);
 	c->cache_frames = (uint32_t)MAX(cache, (uint64_t)CACHE_MIN);
-	c->cache_reserve = MIN(c->cache_frames / 16, 64u);
+	c->cache_reserve = MIN(c->cache_frames / 16, RESERVE_MAX);
 	return 0;
 }
 
-int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
+int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct why *why)
 {
-	static uint16_t slots[SLOTS_EACH * VM_MAX_NODES];
+	uint16_t slots[SLOTS_EACH * VM_MAX_NODES];
 	struct dsm_config c = {
 		.nodes = (uint16_t)vm->nodes.count,
 		.self = (uint16_t)vm->nodes.self,
@@ -474,31 +466,37 @@ int share_init(struct vm *vm, const uint64_t *offers, struct why *why)
 	if (!size)
 		return ERR_INVALID;
 	mem = take(size);
-	share.actions.room = dsm_actions_max(&c);
-	share.actions.list = take(share.actions.room * sizeof(struct dsm_action));
-	if (!mem || !share.actions.list)
+	s->actions.room = dsm_actions_max(&c);
+	s->actions.list = take(s->actions.room * sizeof(struct dsm_action));
+	if (!mem || !s->actions.list)
 		return too_little(vm, size, pmem_free_bytes(), why);
-	share.vm = vm;
-	share.dsm = dsm_init(mem, &c);
-	share.frame_count = dsm_home_frames(share.dsm) + c.cache_frames;
-	share.frames = take(share.frame_count * sizeof(hpa_t));
-	if (!share.frames)
-		return too_little(vm, share.frame_count * sizeof(hpa_t), pmem_free_bytes(), why);
+	s->vm = vm;
+	s->dsm = dsm_init(mem, &c);
+	s->frame_count = dsm_home_frames(s->dsm) + c.cache_frames;
+	s->frames = take(s->frame_count * sizeof(hpa_t));
+	if (!s->frames)
+		return too_little(vm, s->frame_count * sizeof(hpa_t), pmem_free_bytes(), why);
 	log_info(LOG_DSM, "home to %llu of %llu MiB, and room for %llu MiB of other nodes' pages",
-		 (unsigned long long)(dsm_home_frames(share.dsm) >> 8),
+		 (unsigned long long)(dsm_home_frames(s->dsm) >> 8),
 		 (unsigned long long)(c.gfns >> 8), (unsigned long long)(c.cache_frames >> 8));
 	return 0;
 }
 
+unsigned share_requests(const struct vm *vm)
+{
+	return vm->nodes.most_cpus * AGENTS_PER_CPU + AHEAD_MAX;
+}
+
+unsigned share_puts(void)
+{
+	return RESERVE_MAX;
+}
+
 /* --- Counters --- */
 
-uint64_t share_backed(void)
+static uint64_t backed(const struct vm *vm)
 {
-	uint64_t pages = 0;
-
-	for (uint64_t i = 0; i < share.frame_count; i++)
-		pages += share.frames[i] != 0;
-	return pages << PAGE_SHIFT;
+	return vm->share->backed << PAGE_SHIFT;
 }
 
 /* "<16 3, <32 41, ...": how many took less than so many us, and not less than the number before. */
@@ -531,11 +529,12 @@ static void report_waits(struct report *r, const struct vcpu *v)
 	}
 }
 
-void share_report(struct report *r)
+static void share_report(struct vm *vm, struct report *r)
 {
-	const struct dsm_stats *s = dsm_stats(share.dsm);
+	struct share *share = vm->share;
+	const struct dsm_stats *s = dsm_stats(share->dsm);
 	struct dsm_heat hot[HEAT_SHOWN];
-	uint32_t count = dsm_heat(share.dsm, hot, HEAT_SHOWN);
+	uint32_t count = dsm_heat(share->dsm, hot, HEAT_SHOWN);
 
 	report_line(
 		r, LOG_DSM,
@@ -551,9 +550,19 @@ void share_report(struct report *r)
 		(unsigned long long)s->restarts, (unsigned long long)s->evict_clean,
 		(unsigned long long)s->evict_dirty, (unsigned long long)s->guesses,
 		(unsigned long long)s->guesses_wrong, (unsigned long long)s->aheads);
-	for (unsigned i = 0; i < share.vm->nodes.local_cpus; i++)
-		report_waits(r, local_cpu(share.vm, i));
+	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
+		report_waits(r, local_cpu(vm, i));
 	for (uint32_t i = 0; i < count; i++)
 		report_line(r, LOG_DSM, "hot page: gfn %#llx, asked for %llu times",
 			    (unsigned long long)hot[i].gfn, (unsigned long long)hot[i].requests);
 }
+
+const struct vm_ram share_ram = {
+	.acquire = acquire,
+	.release = release,
+	.fault = fault,
+	.enter = enter,
+	.leave = leave,
+	.backed = backed,
+	.report = share_report,
+};

@@ -16,41 +16,43 @@
 #ifndef HV_CLUSTER_SHARE_H
 #define HV_CLUSTER_SHARE_H
 
+#include "dsm/dsm.h"
 #include "hv/base/report.h"
+#include "hv/cluster/link.h"
 #include "hv/core/vm.h"
 
+#define SHARE_KICKS_MAX 512
+
+struct share {
+	struct vm *vm;
+	struct dsm *dsm;
+	struct dsm_actions actions;
+	hpa_t *frames; /* the engine's, 0: not backed yet */
+	uint64_t frame_count;
+	_Atomic uint64_t backed;       /* of them */
+	gfn_t kicked[SHARE_KICKS_MAX]; /* DSM_EV_FLUSHED is owed for them */
+	unsigned kick_count;
+};
+
 /*
- * Makes the node's part of the memory of `vm`: vm->ram_bytes, vm->nodes and vm->npt stand. `offers` are
- * the bytes each node of the cluster gives, the same on every node. Fails with a sentence when this
+ * Makes the node's part of the memory of `vm`: vm->ram_bytes, vm->nodes, vm->npt and vm->link stand. `offers`
+ * are the bytes each node of the cluster gives, the same on every node. Fails with a sentence when this
  * node has too little RAM for its part.
  */
-int share_init(struct vm *vm, const uint64_t *offers, struct why *why) MUST_CHECK;
+int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct why *why) MUST_CHECK;
 
-/* The vCPU can't go on without access to the page of `gpa`; returns when it has it, or on a stop. */
-void share_fault(struct vcpu *v, gpa_t gpa, bool write);
-/* The instruction that faulted has retired: others may have its pages. */
-void share_retired(struct vcpu *v);
+/* The memory of a node of several: vm->ram, once vm->share stands. */
+extern const struct vm_ram share_ram;
 
-/* For plat_gmem_acquire and _release, on the calling CPU. NULL: the machine stops. */
-void *share_acquire(struct vm *vm, gpa_t gpa, bool write);
-void share_release(void);
+/* Requests that one node can have open, and pages that it gives back at once, for link_members(). */
+unsigned share_requests(const struct vm *vm);
+unsigned share_puts(void);
 
-/* Around the stay in the guest. False: rights or time have changed; look again. Interrupts are off. */
-bool share_enter(struct vcpu *v);
-void share_leave(struct vcpu *v);
-
-/* Every other CPU of the node leaves the guest, and none enters with what it knew before. */
-void share_sync(struct vm *vm);
-
-/* With the link's lock held: */
+/* For the link; see struct link_client. They do nothing before share_init(). */
 void share_message(struct vm *vm, unsigned from, const void *body, size_t len);
-void share_tick(uint64_t now_ns);
-uint64_t share_deadline(void);
+void share_tick(struct vm *vm, uint64_t now_ns);
+uint64_t share_deadline(struct vm *vm);
 void share_lost(struct vm *vm);
-
-/* Bytes of this node's frames in use. */
-uint64_t share_backed(void);
-/* The engine's counters, what faults took, the hottest pages. */
-void share_report(struct report *r);
+void share_sync(struct vm *vm);
 
 #endif

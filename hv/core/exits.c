@@ -2,12 +2,11 @@
 #include "hv/base/log.h"
 #include "hv/cpu/cpu_policy.h"
 #include "hv/cpu/cr.h"
-#include "hv/dev/devices.h"
 #include "hv/insn/emulate.h"
+#include "hv/core/arch.h"
 #include "hv/core/intr.h"
 #include "hv/cpu/kvm_pv.h"
 #include "hv/core/memory.h"
-#include "hv/cluster/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/vtlb.h"
 #include "hv/insn/walk.h"
@@ -80,11 +79,11 @@ static void on_io(struct vcpu *v, const struct vm_exit *exit)
 		return;
 	}
 	if (exit->io.in) {
-		uint32_t value = devices_io_read(v, exit->io.port, size);
+		uint32_t value = (uint32_t)v->vm->io->read(v, exit->io.port, size, 0);
 
 		*rax = size == 4 ? value : (*rax & ~BITS(size * 8 - 1, 0)) | value;
 	} else {
-		devices_io_write(v, exit->io.port, size, (uint32_t)*rax);
+		v->vm->io->write(v, exit->io.port, size, 0, (uint32_t)*rax);
 	}
 	skip(v, exit);
 }
@@ -145,17 +144,7 @@ static void on_npf(struct vcpu *v, const struct vm_exit *exit)
 	if (memory_is_ram(v->vm, gpa)) {
 		if (v->vtlb && exit->npf.table_walk && vtlb_walk_fault(v, gpa))
 			return;
-		if (vm_is_shared(v->vm)) {
-			share_fault(v, gpa, exit->npf.write);
-			return;
-		}
-		if (memory_populate(v->vm, gpa))
-			vm_fail(v->vm,
-				"this node has no RAM left to back guest address %#llx; give the "
-				"guest less "
-				"memory (mem=) or the node more",
-				(unsigned long long)gpa);
-		v->pages_backed++;
+		v->vm->ram->fault(v, gpa, exit->npf.write);
 		return;
 	}
 	v->mmio++;
@@ -348,14 +337,6 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 };
 // clang-format on
 
-/* A vCPU that goes to sleep, or waits in a loop, needs its pages no more; one that runs keeps them. */
-static void left_shared(struct vcpu *v, const struct vm_exit *exit)
-{
-	share_leave(v);
-	if (v->holds && (exit->kind == VM_EXIT_HLT || exit->kind == VM_EXIT_PAUSE))
-		share_retired(v);
-}
-
 static bool wants_service(struct vcpu *v)
 {
 	return v->recheck || apic_post_pending(&v->post);
@@ -368,7 +349,7 @@ static bool wants_service(struct vcpu *v)
 void vcpu_run(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
-	const bool shared = vm_is_shared(vm);
+	const struct vm_ram *ram = vm->ram;
 	struct vm_exit exit;
 
 	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
@@ -377,17 +358,17 @@ void vcpu_run(struct vcpu *v)
 		if (UNLIKELY(v->state != VCPU_RUNNING)) {
 			/* Serving can itself give the vCPU work: a device's interrupt, for one. */
 			if (!wants_service(v))
-				cpu_idle();
+				arch_idle();
 			v->recheck = true;
 			continue;
 		}
 		if (v->vtlb && v->virt.tlb_dropped)
 			vtlb_load(v);
-		if (shared && !share_enter(v))
+		if (ram->enter && !ram->enter(v))
 			continue;
 		vm->ops->run(&v->virt, 0, &exit);
-		if (shared)
-			left_shared(v, &exit);
+		if (ram->leave)
+			ram->leave(v, &exit);
 		v->vid_stale = v->use_vid;
 		v->exits[exit.kind]++;
 		vcpu_exit_handlers[exit.kind](v, &exit);

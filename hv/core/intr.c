@@ -2,10 +2,8 @@
 #include "guest/layout.h"
 #include "hv/base/log.h"
 #include "hv/dev/devices.h"
-#include "hv/cluster/link.h"
-#include "hv/cluster/remote.h"
+#include "hv/core/arch.h"
 #include "hv/core/vcpu.h"
-#include "hv/x86/cpu.h"
 #include "hv/x86/irq.h"
 #include "hv/x86/lapic.h"
 #include "hv/x86/tsc.h"
@@ -18,7 +16,7 @@
 /* The host timer has fired, so it is armed no more; the exit it caused leads to intr_service. */
 static void timer_fired(void)
 {
-	struct vcpu *v = pcpu_this()->vcpu;
+	struct vcpu *v = arch_vcpu();
 
 	if (v)
 		v->armed_deadline = 0;
@@ -35,20 +33,6 @@ void intr_setup(void)
 	irq_handler_set(IRQ_KICK, kicked);
 }
 
-void intr_kick(struct vcpu *target)
-{
-	if (target->pcpu == pcpu_this())
-		target->recheck = true;
-	else if (target->pcpu)
-		hostapic_ipi(target->pcpu->apic_id, IRQ_KICK);
-}
-
-void intr_kick_all(struct vm *vm)
-{
-	for (unsigned i = 0; i < vm->cpu_count; i++)
-		intr_kick(&vm->vcpus[i]);
-}
-
 void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src)
 {
 	struct cpuset targets;
@@ -60,20 +44,20 @@ void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src)
 		if (cpu >= vm->cpu_count)
 			continue;
 		if (!vm_is_local(vm, cpu))
-			remote_post(vm, cpu, msg);
+			vm->far->post(arch_vcpu(), cpu, msg);
 		else if (apic_post_msg(&vm->vcpus[cpu].post, msg))
-			intr_kick(&vm->vcpus[cpu]);
+			vcpu_kick(&vm->vcpus[cpu]);
 	}
 }
 
 void intr_unhalt(struct vcpu *target)
 {
 	if (!vm_is_local(target->vm, target->index)) {
-		remote_unhalt(target->vm, target->index);
+		target->vm->far->unhalt(arch_vcpu(), target->index);
 		return;
 	}
 	atomic_store(&target->pv_unhalt, true);
-	intr_kick(target);
+	vcpu_kick(target);
 }
 
 struct lapic *intr_lapic(struct vcpu *v)
@@ -124,8 +108,8 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *a)
 
 		lapic_dest(&v->lapic, &dest);
 		apic_book_update(&v->vm->book, v->index, &dest);
-		if (vm_is_shared(v->vm))
-			remote_dest_tell(v, &dest);
+		if (v->vm->far)
+			v->vm->far->dest(v, &dest);
 	}
 	if (a->mode_changed)
 		set_mode(v);
@@ -134,7 +118,7 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *a)
 	if (a->eoi_level && vm_is_head(v->vm))
 		devices_eoi(v->vm, a->eoi_vector);
 	else if (a->eoi_level)
-		remote_eoi(v->vm, a->eoi_vector);
+		v->vm->far->eoi(v, a->eoi_vector);
 	if (a->send_ipi)
 		intr_route(v->vm, &a->ipi, v->index);
 }
@@ -206,18 +190,6 @@ static uint64_t timer_due(const struct vcpu *v)
 	return MAX(due, v->timer_fired + rest - v->vm->tsc_base);
 }
 
-void intr_wake_by(struct vcpu *v, uint64_t deadline)
-{
-	/*
-	 * One that fires early costs an exit; arming costs more than that where the CPU is emulated. One
-	 * whose time is over is not counted on: its interrupt waits, or an emulator has lost it.
-	 */
-	if (v->armed_deadline > rdtsc() && v->armed_deadline <= deadline)
-		return;
-	v->armed_deadline = deadline;
-	hostapic_timer_arm(deadline);
-}
-
 static void run_timers(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
@@ -225,7 +197,7 @@ static void run_timers(struct vcpu *v)
 
 	if (guest >= timer_due(v)) {
 		lapic_timer_expire(intr_lapic(v), guest);
-		v->timer_fired = rdtsc();
+		v->timer_fired = arch_tsc();
 		v->stalled = 0;
 	}
 	next = timer_due(v);
@@ -236,10 +208,10 @@ static void run_timers(struct vcpu *v)
 		next = MIN(next, dev);
 	}
 	next = host_deadline(vm, next);
-	if (vm_is_shared(vm))
-		next = MIN(next, link_deadline(v));
+	if (vm->far)
+		next = MIN(next, vm->far->deadline(v));
 	if (next != UINT64_MAX)
-		intr_wake_by(v, next);
+		vcpu_wake_by(v, next);
 }
 
 /* The PIC's vector comes next: its INTR is up on an open LINT0, or an ExtINT message came. */
@@ -329,11 +301,8 @@ static void deliver(struct vcpu *v)
 void intr_service(struct vcpu *v)
 {
 	v->recheck = false;
-	if (vm_is_shared(v->vm) && vcpu_leads(v)) {
-		link_poll();
-		if (vm_is_head(v->vm))
-			remote_serve(v->vm);
-	}
+	if (v->vm->far && vcpu_leads(v))
+		v->vm->far->serve(v);
 	if (apic_post_pending(&v->post))
 		take_posted(v);
 	run_timers(v);

@@ -10,10 +10,6 @@
 /* The host vectors this uses; once per node. */
 void intr_setup(void);
 
-/* Brings the target's CPU out of the guest (or out of idle) to look at its events. Any CPU. */
-void intr_kick(struct vcpu *target);
-void intr_kick_all(struct vm *vm);
-
 /* Sends the message to every vCPU it is for. `src` is a vCPU index or APIC_NO_CPU. */
 void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src);
 
@@ -25,9 +21,6 @@ struct lapic *intr_lapic(struct vcpu *v);
 
 /* Carries out what a LAPIC access of the calling vCPU asked for. */
 void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
-
-/* Has the calling vCPU's host timer end its CPU's sleep at host TSC `deadline`, if not before. */
-void intr_wake_by(struct vcpu *v, uint64_t deadline);
 
 /*
  * The calling vCPU's look at the world before it enters the guest: posted messages, timers, device

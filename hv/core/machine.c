@@ -7,15 +7,14 @@
 #include "hv/cpu/cpu_policy.h"
 #include "hv/dev/devices.h"
 #include "hv/dev/node_lan.h"
+#include "hv/core/arch.h"
 #include "hv/core/intr.h"
-#include "hv/cluster/link.h"
+#include "hv/cluster/client.h"
 #include "hv/core/memory.h"
 #include "hv/cluster/remote.h"
 #include "hv/cluster/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/vtlb.h"
-#include "hv/cluster/wire.h"
-#include "hv/x86/cpu.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
@@ -27,6 +26,10 @@
 
 static struct vm vm;
 static struct devices devices;
+/* The cluster's part of it, on a node of several; the link also where the node has a card for the guest. */
+static struct link link;
+static struct share share;
+static struct remote remote;
 static struct machine_config config;
 static const struct boot_file *guest, *initrd, *disk;
 
@@ -45,10 +48,10 @@ static void meet(void)
 		return;
 	}
 	while (atomic_load(&gate.round) == round) {
-		if (vm_is_shared(&vm))
-			link_wait();
+		if (vm.far)
+			vm.far->wait(&vm);
 		else
-			cpu_pause();
+			plat_relax();
 	}
 }
 
@@ -119,19 +122,20 @@ static int alone(unsigned cpu_count, struct why *why)
 	vm.cpu_count = MIN(cpu_count, (unsigned)VM_MAX_CPUS);
 	vm.nodes = (struct vm_nodes){.count = 1, .local_cpus = vm.cpu_count};
 	vm.tsc_hz = tsc_hz();
+	vm.ram = &memory_alone;
 	return choose_memory(why);
 }
 
 /* A node of several: which vCPUs and which memory are here follows from the membership. */
 static int together(uint64_t offers[VM_MAX_NODES], struct why *why)
 {
-	int err;
-
 	vm.nodes.count = (unsigned)config.options->nodes;
-	err = link_start(&vm, why);
-	if (!err)
-		err = remote_join(&vm, config.options->mem, offers, why);
-	return err ? err : link_members(&vm, why);
+	vm.share = &share;
+	vm.remote = &remote;
+	vm.ram = &share_ram;
+	vm.far = &remote_far;
+	link_start(&link, &vm, &cluster_client);
+	return remote_join(&vm, config.options->mem, offers, why);
 }
 
 static void number_vcpus(void)
@@ -162,7 +166,7 @@ static void choose_features(bool shared)
 	uint32_t common[CPU_WORDS];
 
 	if (shared) {
-		memcpy(common, wire_cluster()->features, sizeof(common));
+		memcpy(common, uplink_cluster(link.wire)->features, sizeof(common));
 		if (vm.features.walk_writes)
 			vtlb_features(common);
 	}
@@ -179,7 +183,7 @@ static int open_devices(const struct options *o, struct why *why)
 	if (disk)
 		virtdev_disk_image(virt, disk->data, disk->size);
 	if (remote_disk || o->net) {
-		node_lan(&lan);
+		node_lan(&lan, &link);
 		virtdev_lan(virt, &lan);
 	}
 	if (remote_disk)
@@ -204,7 +208,12 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	vm.options = c->options;
 	devices_init(&devices, &vm);
 	vm.wall_start = c->wall_clock;
-	vm.tsc_base = rdtsc();
+	vm.io = &devices_io;
+	if (c->uplink) {
+		link_init(&link, c->uplink);
+		vm.link = &link;
+	}
+	vm.tsc_base = arch_tsc();
 	vm.ops->features(&vm.features);
 	if (!c->options->large_pages)
 		vm.features.large_pages = false;
@@ -216,12 +225,11 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	if (!err)
 		err = create_npt(why);
 	if (!err && shared)
-		err = share_init(&vm, offers, why);
+		err = share_init(&share, &vm, offers, why);
 	if (err)
 		return err;
 	choose_features(shared);
 	number_vcpus();
-	memory_attach(&vm);
 	if (vm_is_head(&vm))
 		err = open_devices(c->options, why);
 	if (err)
@@ -359,7 +367,7 @@ static void reset_vcpu(struct vcpu *v)
 	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
 	v->kvm_clock_msr = v->kvm_wall_msr = 0;
 	v->misc_enable = 1;
-	v->timer_fired = rdtsc();
+	v->timer_fired = arch_tsc();
 	v->stalled = 0;
 	v->recheck = true;
 	atomic_store(&v->pv_unhalt, false);
@@ -384,7 +392,7 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 		.tsc_offset = -vm.tsc_base,
 		.cr4_guest = cpu_policy_cr4_allowed(),
 		/* What it spins on is held from the node that is to change it. */
-		.pause_exits = vm_is_shared(&vm),
+		.pause_exits = vm.far != NULL,
 	};
 	int err = vm.ops->cpu_on(why);
 
@@ -424,7 +432,7 @@ static void boot(void)
 /* The node's first CPU: the next life begins when all nodes are ready for it. */
 static void start(void)
 {
-	if (vm_is_shared(&vm)) {
+	if (vm.far) {
 		remote_next_life(&vm);
 		remote_ready_all(&vm);
 	}
@@ -437,7 +445,7 @@ static bool again(void)
 {
 	enum vm_stop how;
 
-	if (vm_is_shared(&vm))
+	if (vm.far)
 		remote_stop_all(&vm);
 	how = atomic_load(&vm.stop);
 	report_end(how);
@@ -516,12 +524,12 @@ static void report(struct report *r)
 	}
 	virtdev_report(&devices.virt, r);
 	report_line(r, LOG_VCPU, "guest memory: %llu of %llu MiB backed",
-		    (unsigned long long)(memory_backed(&vm) >> 20),
+		    (unsigned long long)(vm.ram->backed(&vm) >> 20),
 		    (unsigned long long)(vm.ram_bytes >> 20));
-	if (!vm_is_shared(&vm))
-		return;
-	share_report(r);
-	link_report(r);
+	if (vm.ram->report)
+		vm.ram->report(&vm, r);
+	if (vm.far)
+		link_report(&link, r);
 }
 
 void machine_report(void)
@@ -529,8 +537,8 @@ void machine_report(void)
 	struct report log = {0};
 
 	report(&log);
-	if (vm_is_shared(&vm))
-		wire_report();
+	if (vm.far)
+		uplink_report(link.wire);
 }
 
 size_t machine_status(char *buf, size_t size)

@@ -18,6 +18,7 @@ struct boot_file {
 struct machine_config {
 	const struct virt_ops *ops;
 	const struct options *options;
+	struct uplink *uplink; /* NULL: a node by itself that has no use for its card */
 	const struct boot_file *files;
 	unsigned file_count;
 	int64_t wall_clock; /* Unix time now, seconds */

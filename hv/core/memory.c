@@ -2,16 +2,13 @@
 #include "guest/layout.h"
 #include "hv/base/plat.h"
 #include "hv/base/string.h"
-#include "hv/cluster/share.h"
+#include "hv/core/arch.h"
 #include "hv/x86/pmem.h"
 
 #define LARGE_ORDER         9u
 #define LARGE_SIZE          MIB(2)
 #define NO_FRAME            UINT64_MAX
 #define LAYOUT_VGA_HOLE_END 0xc0000u
-
-/* The one machine of this node: guest memory is reached from code that has no vm at hand. */
-static struct vm *attached;
 
 /* Index into vm->frames, or NO_FRAME for what is not RAM. The VGA hole keeps its (unused) entries. */
 static uint64_t frame_index(const struct vm *vm, gpa_t gpa)
@@ -121,50 +118,67 @@ int memory_populate(struct vm *vm, gpa_t gpa)
 	return err;
 }
 
-void memory_attach(struct vm *vm)
+/* --- A node by itself: every page is its own for good, once it has a frame --- */
+
+static bool back(struct vm *vm, gpa_t gpa)
 {
-	attached = vm;
+	if (!memory_populate(vm, gpa))
+		return true;
+	vm_fail(vm,
+		"this node has no RAM left to back guest address %#llx; give the guest less memory "
+		"(mem=) or the node more",
+		(unsigned long long)gpa);
+	return false;
 }
 
-uint64_t memory_backed(const struct vm *vm)
+static void *alone_acquire(struct vm *vm, gpa_t gpa, bool write)
+{
+	uint64_t index = frame_index(vm, gpa);
+
+	if (!vm->frames[index] && !back(vm, gpa))
+		return NULL;
+	return (uint8_t *)pmem_virt(vm->frames[index]) + (gpa & ~PAGE_MASK);
+}
+
+static void alone_release(struct vm *vm)
+{
+}
+
+static void alone_fault(struct vcpu *v, gpa_t gpa, bool write)
+{
+	if (back(v->vm, gpa))
+		v->pages_backed++;
+}
+
+static uint64_t alone_backed(const struct vm *vm)
 {
 	uint64_t pages = 0;
 
-	if (vm_is_shared(vm))
-		return share_backed();
 	for (uint64_t i = 0; i < vm->frame_count; i++)
 		pages += vm->frames[i] != 0;
 	return pages << PAGE_SHIFT;
 }
 
+const struct vm_ram memory_alone = {
+	.acquire = alone_acquire,
+	.release = alone_release,
+	.fault = alone_fault,
+	.backed = alone_backed,
+};
+
+/* --- For code that has no vm at hand --- */
+
 void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write)
 {
-	struct vm *vm = attached;
-	uint64_t index = frame_index(vm, gpa);
+	struct vm *vm = arch_vcpu()->vm;
 
 	ASSERT(len > 0 && (gpa & ~PAGE_MASK) + len <= PAGE_SIZE);
-	if (index == NO_FRAME)
-		return NULL;
-	if (vm_is_shared(vm))
-		return share_acquire(vm, gpa, write);
-	if (!vm->frames[index]) {
-		int err = memory_populate(vm, gpa);
-
-		if (err) {
-			vm_fail(vm,
-				"this node has no RAM left to back guest address %#llx; give the "
-				"guest less "
-				"memory (mem=) or the node more",
-				(unsigned long long)gpa);
-			return NULL;
-		}
-	}
-	return (uint8_t *)pmem_virt(vm->frames[index]) + (gpa & ~PAGE_MASK);
+	return memory_is_ram(vm, gpa) ? vm->ram->acquire(vm, gpa, write) : NULL;
 }
 
 void plat_gmem_release(gpa_t gpa, uint32_t len, bool write)
 {
-	/* A node by itself owns every page for good: there is nothing to give back. */
-	if (vm_is_shared(attached))
-		share_release();
+	struct vm *vm = arch_vcpu()->vm;
+
+	vm->ram->release(vm);
 }

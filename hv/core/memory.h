@@ -16,10 +16,7 @@ bool memory_is_ram(const struct vm *vm, gpa_t gpa);
 /* Backs the page of `gpa` and maps it for the guest. ERR_RANGE: not RAM. ERR_NOMEM: the node has no frame left. */
 int memory_populate(struct vm *vm, gpa_t gpa) MUST_CHECK;
 
-/* The machine behind plat_gmem_acquire; set once before the first guest access. */
-void memory_attach(struct vm *vm);
-
-/* Bytes of guest RAM that have a frame. */
-uint64_t memory_backed(const struct vm *vm);
+/* The RAM of a node by itself: vm->ram. plat_gmem_acquire() and _release() go through that. */
+extern const struct vm_ram memory_alone;
 
 #endif

@@ -1,15 +1,41 @@
 #include "hv/core/vm.h"
 #include "hv/base/fmt.h"
-#include "hv/core/intr.h"
-#include "hv/x86/cpu.h"
+#include "hv/core/arch.h"
 #include "hv/x86/tsc.h"
+
+void vcpu_kick(struct vcpu *target)
+{
+	if (target == arch_vcpu())
+		target->recheck = true;
+	else
+		arch_kick(target);
+}
+
+void vcpu_wake_by(struct vcpu *v, uint64_t deadline)
+{
+	/*
+	 * One that fires early costs an exit; arming costs more than that where the CPU is emulated. One
+	 * whose time is over is not counted on: its interrupt waits, or an emulator has lost it.
+	 */
+	if (v->armed_deadline > arch_tsc() && v->armed_deadline <= deadline)
+		return;
+	v->armed_deadline = deadline;
+	arch_timer_arm(deadline);
+}
+
+static void kick_all(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->cpu_count; i++)
+		if (vm_is_local(vm, i))
+			vcpu_kick(&vm->vcpus[i]);
+}
 
 void vm_stop(struct vm *vm, enum vm_stop how)
 {
 	unsigned running = VM_RUNNING;
 
 	if (atomic_compare_exchange_strong(&vm->stop, &running, how))
-		intr_kick_all(vm);
+		kick_all(vm);
 }
 
 void vm_fail(struct vm *vm, const char *fmt, ...)
@@ -31,7 +57,7 @@ void vm_fail(struct vm *vm, const char *fmt, ...)
 
 uint64_t vm_guest_tsc(const struct vm *vm)
 {
-	return rdtsc() - vm->tsc_base;
+	return arch_tsc() - vm->tsc_base;
 }
 
 uint64_t vm_now_ns(const struct vm *vm)

@@ -32,6 +32,67 @@ enum vcpu_state {
 
 struct vm;
 struct devices;
+struct vcpu;
+struct report;
+
+/* How the guest's RAM is had: by a node alone (hv/core/memory.c), or shared (hv/cluster/share.c). */
+struct vm_ram {
+	/*
+	 * For the hypervisor on the calling CPU: the byte at `gpa`, which is RAM, and its page until the
+	 * release; one page at a time. NULL: the machine stops.
+	 */
+	void *(*acquire)(struct vm *vm, gpa_t gpa, bool write);
+	void (*release)(struct vm *vm);
+	/* The vCPU can't go on without its page; returns when it has it, or on a stop. */
+	void (*fault)(struct vcpu *v, gpa_t gpa, bool write);
+	/* Around each stay in the guest, interrupts off; NULL: nothing to be done. False: look again. */
+	bool (*enter)(struct vcpu *v);
+	void (*leave)(struct vcpu *v, const struct vm_exit *exit);
+	/* Bytes of this node's RAM that the guest's take. */
+	uint64_t (*backed)(const struct vm *vm);
+	/* The engine's counters; may be NULL. */
+	void (*report)(struct vm *vm, struct report *r);
+};
+
+/* Of an access to a device. */
+#define VM_IO_WRITE 1u
+#define VM_IO_MMIO  2u /* else a port */
+
+/* The machine's parts on other nodes, for vCPUs of this one; hv/cluster/remote.c. */
+struct vm_far {
+	/* Gives a matched message to a vCPU of another node; it overtakes no store made before. */
+	void (*post)(struct vcpu *from, unsigned cpu, const struct apic_msg *msg);
+	/* KVM's KICK_CPU. */
+	void (*unhalt)(struct vcpu *from, unsigned cpu);
+	/* `v` is addressed anew: returns when every node knows it. */
+	void (*dest)(struct vcpu *v, const struct apic_dest *dest);
+	/* End of a level-triggered interrupt, for the head. */
+	void (*eoi)(struct vcpu *v, uint8_t vector);
+	/* An access to a device of the head's; `flags` are VM_IO_*. Returns what was read. */
+	uint64_t (*io)(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
+		       uint64_t value);
+	/* The first CPU's look at the wire, and at what others want of this head's devices. */
+	void (*serve)(struct vcpu *v);
+	/* Host TSC at which the vCPU's CPU is to look around though nothing calls it. */
+	uint64_t (*deadline)(const struct vcpu *v);
+	/* One turn of a CPU that waits for another CPU, which may wait for another node. */
+	void (*wait)(struct vm *vm);
+};
+
+/*
+ * The devices, wherever they are: an access of a vCPU to a port or to what is not RAM, `size` bytes wide (1, 2,
+ * 4, 8); `flags` are VM_IO_MMIO or 0. And the head's own. hv/dev/devices.c
+ */
+struct vm_io {
+	uint64_t (*read)(struct vcpu *v, uint64_t address, unsigned size, unsigned flags);
+	void (*write)(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
+		      uint64_t value);
+	/* On the head; any of its CPUs, no lock held. */
+	uint64_t (*head_read)(struct vm *vm, uint64_t address, unsigned size, unsigned flags);
+	void (*head_write)(struct vm *vm, uint64_t address, unsigned size, unsigned flags,
+			   uint64_t value);
+	void (*head_eoi)(struct vm *vm, uint8_t vector);
+};
 
 struct vcpu {
 	struct virt_vcpu virt; /* first: the run loop's hot fields */
@@ -94,6 +155,13 @@ struct vm {
 	struct virt_features features;
 	struct npt *npt;
 	struct vm_nodes nodes;
+	const struct vm_ram *ram;
+	const struct vm_io *io;
+	const struct vm_far *far; /* NULL: a node by itself */
+	/* Of hv/cluster; a node by itself has at most a link, for the guest's own frames. */
+	struct link *link;
+	struct share *share;
+	struct remote *remote;
 	unsigned cpu_count;             /* of the machine */
 	struct vcpu vcpus[VM_MAX_CPUS]; /* those of other nodes are not in use */
 
@@ -127,12 +195,6 @@ struct vm {
 	struct why stop_why;
 };
 
-/* Memory and devices are shared with other nodes. */
-static inline bool vm_is_shared(const struct vm *vm)
-{
-	return vm->nodes.count > 1;
-}
-
 static inline bool vm_is_head(const struct vm *vm)
 {
 	return vm->nodes.self == vm->nodes.head;
@@ -148,6 +210,21 @@ static inline bool vcpu_leads(const struct vcpu *v)
 {
 	return v->index == v->vm->nodes.first_cpu;
 }
+
+/* Where a vCPU that somebody named is; whatever number it is. */
+enum vm_place { VM_HERE, VM_ELSEWHERE, VM_NOWHERE };
+
+static inline enum vm_place vm_place(const struct vm *vm, unsigned cpu)
+{
+	if (cpu >= vm->cpu_count)
+		return VM_NOWHERE;
+	return vm_is_local(vm, cpu) ? VM_HERE : VM_ELSEWHERE;
+}
+
+/* Brings the target's CPU out of the guest, or out of its sleep, to look at its events. Any CPU. */
+void vcpu_kick(struct vcpu *target);
+/* The calling CPU's timer ends its sleep at host TSC `deadline`, if nothing did before. `v` is its vCPU. */
+void vcpu_wake_by(struct vcpu *v, uint64_t deadline);
 
 /* Stops the machine; the first reason counts. Any CPU, any lock. */
 void vm_stop(struct vm *vm, enum vm_stop how);

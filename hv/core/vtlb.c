@@ -59,7 +59,7 @@ int vtlb_create(struct vcpu *v, struct why *why)
 	hpa_t self, mem;
 	int err = 0;
 
-	if (!v->vm->features.walk_writes || !vm_is_shared(v->vm))
+	if (!v->vm->features.walk_writes || !v->vm->far)
 		return 0;
 	self = pmem_alloc_zeroed(pmem_order(sizeof(struct vtlb)));
 	mem = pmem_alloc(COPIES_ORDER);

@@ -2,8 +2,6 @@
 #include "guest/layout.h"
 #include "hv/base/log.h"
 #include "hv/core/intr.h"
-#include "hv/cluster/link.h"
-#include "hv/cluster/remote.h"
 #include "hv/x86/tsc.h"
 
 /*
@@ -12,12 +10,12 @@
  */
 static void pc_lock(struct vm *vm)
 {
-	if (!vm_is_shared(vm)) {
+	if (!vm->far) {
 		spin_lock(&vm->pc_lock);
 		return;
 	}
 	while (!spin_trylock(&vm->pc_lock))
-		link_wait();
+		vm->far->wait(vm);
 }
 
 static void send_all(struct vm *vm, const struct ioapic_out *out)
@@ -43,7 +41,7 @@ static void on_intr(void *ctx, bool level)
 	struct vm *vm = ctx;
 
 	if (apic_post_lint(&vm->vcpus[0].post, 0, level))
-		intr_kick(&vm->vcpus[0]);
+		vcpu_kick(&vm->vcpus[0]);
 }
 
 static void on_power(void *ctx, enum pc_power what, uint8_t code)
@@ -78,7 +76,7 @@ static void on_timer(void *ctx)
 	struct vm *vm = ctx;
 
 	atomic_store(&vm->pc_timer_moved, true);
-	intr_kick(&vm->vcpus[0]);
+	vcpu_kick(&vm->vcpus[0]);
 }
 
 static void on_msi(void *ctx, uint64_t address, uint32_t data)
@@ -183,12 +181,12 @@ static void mmio_write(struct vm *vm, gpa_t gpa, unsigned size, uint64_t value)
 	}
 }
 
-uint64_t devices_read(struct vm *vm, uint64_t address, unsigned size, bool mmio)
+static uint64_t head_read(struct vm *vm, uint64_t address, unsigned size, unsigned flags)
 {
 	uint64_t value;
 
 	pc_lock(vm);
-	if (mmio)
+	if (flags & VM_IO_MMIO)
 		value = mmio_read(vm, address, size);
 	else
 		value = pc_io_read(&vm->pc, (uint16_t)address, size, vm_now_ns(vm));
@@ -196,60 +194,62 @@ uint64_t devices_read(struct vm *vm, uint64_t address, unsigned size, bool mmio)
 	return value;
 }
 
-void devices_write(struct vm *vm, uint64_t address, unsigned size, bool mmio, uint64_t value)
+static void head_write(struct vm *vm, uint64_t address, unsigned size, unsigned flags,
+		       uint64_t value)
 {
 	pc_lock(vm);
-	if (mmio)
+	if (flags & VM_IO_MMIO)
 		mmio_write(vm, address, size, value);
 	else
 		pc_io_write(&vm->pc, (uint16_t)address, size, (uint32_t)value, vm_now_ns(vm));
 	spin_unlock(&vm->pc_lock);
 }
 
-uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size)
+static uint64_t lapic_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
-	if (!vm_is_head(v->vm))
-		return (uint32_t)remote_io(v, port, size, 0, 0);
-	return (uint32_t)devices_read(v->vm, port, size, false);
+	uint32_t value = lapic_mmio_read(intr_lapic(v), gpa & 0xffc, vm_guest_tsc(v->vm));
+
+	return register_bytes(value, gpa, size);
 }
 
-void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
-{
-	if (!vm_is_head(v->vm))
-		remote_io(v, port, size, NODE_IO_WRITE, value);
-	else
-		devices_write(v->vm, port, size, false, value);
-}
-
-uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
-{
-	if (in_lapic(v, gpa))
-		return register_bytes(
-			lapic_mmio_read(intr_lapic(v), gpa & 0xffc, vm_guest_tsc(v->vm)), gpa,
-			size);
-	if (!vm_is_head(v->vm))
-		return remote_io(v, gpa, size, NODE_IO_MMIO, 0);
-	return devices_read(v->vm, gpa, size, true);
-}
-
-void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
+static void lapic_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
 {
 	uint32_t offset = gpa & 0xfff;
+	struct lapic_actions actions;
 
-	if (in_lapic(v, gpa)) {
-		struct lapic_actions actions;
-
-		if (size < 4 || offset & 3)
-			return;
-		lapic_mmio_write(intr_lapic(v), offset, (uint32_t)value, vm_guest_tsc(v->vm),
-				 &actions);
-		intr_apply(v, &actions);
-	} else if (!vm_is_head(v->vm)) {
-		remote_io(v, gpa, size, NODE_IO_MMIO | NODE_IO_WRITE, value);
-	} else {
-		devices_write(v->vm, gpa, size, true, value);
-	}
+	if (size < 4 || offset & 3)
+		return;
+	lapic_mmio_write(intr_lapic(v), offset, (uint32_t)value, vm_guest_tsc(v->vm), &actions);
+	intr_apply(v, &actions);
 }
+
+static uint64_t io_read(struct vcpu *v, uint64_t address, unsigned size, unsigned flags)
+{
+	if (flags & VM_IO_MMIO && in_lapic(v, address))
+		return lapic_read(v, address, size);
+	if (!vm_is_head(v->vm))
+		return v->vm->far->io(v, address, size, flags, 0);
+	return head_read(v->vm, address, size, flags);
+}
+
+static void io_write(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
+		     uint64_t value)
+{
+	if (flags & VM_IO_MMIO && in_lapic(v, address))
+		lapic_write(v, address, size, value);
+	else if (!vm_is_head(v->vm))
+		v->vm->far->io(v, address, size, flags | VM_IO_WRITE, value);
+	else
+		head_write(v->vm, address, size, flags, value);
+}
+
+const struct vm_io devices_io = {
+	.read = io_read,
+	.write = io_write,
+	.head_read = head_read,
+	.head_write = head_write,
+	.head_eoi = devices_eoi,
+};
 
 /* For tty_poll(). */
 struct typed_at {

@@ -20,20 +20,8 @@ void devices_init(struct devices *d, struct vm *vm);
 /* Powers the devices on, or resets them when the machine starts again. */
 void devices_start(struct vm *vm);
 
-/*
- * The head's devices themselves: a port, or an address of device memory, `size` bytes wide. Any CPU of
- * the head; no lock held.
- */
-uint64_t devices_read(struct vm *vm, uint64_t address, unsigned size, bool mmio);
-void devices_write(struct vm *vm, uint64_t address, unsigned size, bool mmio, uint64_t value);
-
-/* An access of `v`: here, or on the head, whose answer it waits for. */
-uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size);
-void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
-
-/* An access to what is not RAM; `size` is 1, 2, 4 or 8. Nobody there: reads ones, drops writes. */
-uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
-void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value);
+/* vm->io: the LAPIC's page is the vCPU's own, all else is the head's. What nobody has reads ones. */
+extern const struct vm_io devices_io;
 
 /* Device time, on vCPU 0's CPU: runs what is due and returns when to come again, ns of vm_now_ns. */
 uint64_t devices_tick(struct vm *vm);

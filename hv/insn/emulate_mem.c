@@ -1,7 +1,6 @@
 /* The emulator's hands: registers, segments, memory and operands. */
 #include "hv/base/gmem.h"
 #include "hv/base/string.h"
-#include "hv/dev/devices.h"
 #include "hv/insn/emulate_insn.h"
 #include "hv/core/memory.h"
 #include "hv/x86/msr.h"
@@ -89,9 +88,9 @@ static int access_piece(struct emu *e, gpa_t gpa, uint8_t *buf, unsigned size, b
 			n = 1;
 		if (write) {
 			memcpy(&value, buf, n);
-			devices_mmio_write(e->v, gpa, n, value);
+			e->v->vm->io->write(e->v, gpa, n, VM_IO_MMIO, value);
 		} else {
-			value = devices_mmio_read(e->v, gpa, n);
+			value = e->v->vm->io->read(e->v, gpa, n, VM_IO_MMIO);
 			memcpy(buf, &value, n);
 		}
 		gpa += n;

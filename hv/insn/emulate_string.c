@@ -1,6 +1,5 @@
 /* String instructions, with ports and without, and their repetitions. SDM vol. 1, 7.3.9; vol. 2, REP */
 #include "hv/insn/alu.h"
-#include "hv/dev/devices.h"
 #include "hv/insn/emulate_insn.h"
 #include "hv/x86/msr.h"
 
@@ -51,9 +50,9 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 	if (err)
 		return err;
 	if (kind == STRING_INS)
-		value = devices_io_read(e->v, port, bytes);
+		value = (uint32_t)e->v->vm->io->read(e->v, port, bytes, 0);
 	else if (kind == STRING_OUTS)
-		devices_io_write(e->v, port, bytes, (uint32_t)value);
+		e->v->vm->io->write(e->v, port, bytes, 0, (uint32_t)value);
 	else if (kind == STRING_STOS)
 		value = emu_reg_read(e, acc);
 	else if (kind == STRING_LODS)

@@ -1,12 +1,13 @@
 #include "net/pages/pack.h"
-#include "hv/base/types.h"
+#include "hv/base/assert.h"
 #include "net/pages/lz4_libc.h"
 #include <lz4.h>
 
-size_t pack_page(const void *page, void *out, size_t room)
+STATIC_ASSERT(LZ4_STREAM_MINSIZE <= PACK_SCRATCH, "LZ4's state fits");
+
+size_t pack_page(const void *page, void *out, size_t room, void *scratch)
 {
-	static uint64_t state[(LZ4_STREAM_MINSIZE + 7) / 8];
-	int len = LZ4_compress_fast_extState(state, page, out, PAGE_SIZE, (int)room, 1);
+	int len = LZ4_compress_fast_extState(scratch, page, out, PAGE_SIZE, (int)room, 1);
 
 	return len > 0 ? (size_t)len : 0;
 }

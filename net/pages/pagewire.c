@@ -1,7 +1,6 @@
 #include "net/pages/pagewire.h"
 #include "hv/base/string.h"
 #include "net/pages/delta.h"
-#include "net/pages/pack.h"
 
 /* With its heads a delta fits one frame; what is longer is rather packed. */
 #define DELTA_MAX 1300u
@@ -15,16 +14,17 @@ void pagewire_init(struct pagewire *w, void *mem)
 	w->got = w->sent + PAGEWIRE_SLOTS;
 }
 
-void pagewire_send(struct pagewire *w, gfn_t gfn, const void *page, struct page_parcel *parcel)
+void pagewire_send(struct pagewire *w, struct pagewire_scratch *scratch, gfn_t gfn,
+		   const void *page, struct page_parcel *parcel)
 {
-	static uint8_t small[PAGEWIRE_MAX];
+	uint8_t *small = scratch->small;
 	unsigned slot = (unsigned)(gfn ^ gfn >> 7) % PAGEWIRE_SLOTS;
 	size_t len;
 
 	*parcel = (struct page_parcel){PAGE_PLAIN, (uint8_t)slot, page, PAGE_SIZE};
 	if (w->gfn[slot] == gfn && delta_make(w->sent[slot], page, small, DELTA_MAX, &len))
 		*parcel = (struct page_parcel){PAGE_DELTA, (uint8_t)slot, small, len};
-	else if ((len = pack_page(page, small, sizeof(small))) != 0)
+	else if ((len = pack_page(page, small, PAGEWIRE_MAX, scratch->pack)) != 0)
 		*parcel = (struct page_parcel){PAGE_PACKED, (uint8_t)slot, small, len};
 	w->gfn[slot] = gfn;
 	memcpy(w->sent[slot], page, PAGE_SIZE);

@@ -8,6 +8,7 @@
 
 #include "hv/base/compiler.h"
 #include "hv/base/types.h"
+#include "net/pages/pack.h"
 
 #define PAGEWIRE_SLOTS 128u
 /* Memory for the pages remembered of one peer, both directions. */
@@ -32,11 +33,18 @@ struct pagewire {
 	uint64_t count[PAGE_FORMS], bytes; /* sent */
 };
 
+/* Where a page is made small; one serves all peers of a node. */
+struct pagewire_scratch {
+	uint64_t pack[PACK_SCRATCH / 8];
+	uint8_t small[PAGEWIRE_MAX];
+};
+
 /* `mem` has PAGEWIRE_BYTES. */
 void pagewire_init(struct pagewire *w, void *mem);
 
-/* The page as it is to travel; `parcel->bytes` is the page itself or good until the next call, for any peer. */
-void pagewire_send(struct pagewire *w, gfn_t gfn, const void *page, struct page_parcel *parcel);
+/* The page as it is to travel; `parcel->bytes` is the page itself or in `scratch`. */
+void pagewire_send(struct pagewire *w, struct pagewire_scratch *scratch, gfn_t gfn,
+		   const void *page, struct page_parcel *parcel);
 
 /* The page that came, into the 4 KiB at `page`. False when it means nothing here; `page` may be spoilt. */
 bool pagewire_receive(struct pagewire *w, const struct page_parcel *parcel, void *page) MUST_CHECK;

@@ -12,8 +12,7 @@
 #include <cmocka.h>
 
 #include "guest/layout.h"
-#include "hv/cluster/link.h"
-#include "hv/cluster/remote.h"
+#include "hv/cluster/nodemsg.h"
 #include "hv/core/intr.h"
 #include "hv/dev/devices.h"
 #include "tests/host/dev_double.h"
@@ -37,7 +36,7 @@ static struct machine {
 	enum vm_stop stop;
 	char failure[200];
 	struct lapic_actions actions;
-	struct node_io far; /* the last access that went to the head */
+	struct node_io asked; /* the last access that went to the head */
 	unsigned far_count;
 } machines[MACHINES];
 
@@ -53,7 +52,7 @@ static struct machine *of(const struct vm *vm)
 	return (struct machine *)((uintptr_t)vm - offsetof(struct machine, vm));
 }
 
-void intr_kick(struct vcpu *target)
+void vcpu_kick(struct vcpu *target)
 {
 	of(target->vm)->kicks++;
 }
@@ -76,19 +75,20 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *actions)
 	of(v->vm)->actions = *actions;
 }
 
-uint64_t remote_io(struct vcpu *v, uint64_t address, unsigned size, unsigned flags, uint64_t value)
+static uint64_t far_io(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
+		       uint64_t value)
 {
-	of(v->vm)->far = (struct node_io){.address = address,
-					  .value = value,
-					  .cpu = (uint16_t)v->index,
-					  .size = (uint8_t)size,
-					  .flags = (uint8_t)flags};
+	of(v->vm)->asked = (struct node_io){.address = address,
+					    .value = value,
+					    .cpu = (uint16_t)v->index,
+					    .size = (uint8_t)size,
+					    .flags = (uint8_t)flags};
 	of(v->vm)->far_count++;
 	return REMOTE_IN;
 }
 
 /* Another CPU has the lock, and lets it go after some turns. */
-void link_wait(void)
+static void far_wait(struct vm *vm)
 {
 	if (++waits < 3)
 		return;
@@ -96,6 +96,8 @@ void link_wait(void)
 	spin_unlock(&m->vm.pc_lock);
 	host_cpu = 0;
 }
+
+static const struct vm_far far = {.io = far_io, .wait = far_wait};
 
 void vm_stop(struct vm *vm, enum vm_stop how)
 {
@@ -153,22 +155,22 @@ static void power_on(void)
 
 static uint32_t in(uint16_t port, unsigned size)
 {
-	return devices_io_read(&m->vm.vcpus[0], port, size);
+	return (uint32_t)devices_io.read(&m->vm.vcpus[0], port, size, 0);
 }
 
 static void out(uint16_t port, unsigned size, uint32_t value)
 {
-	devices_io_write(&m->vm.vcpus[0], port, size, value);
+	devices_io.write(&m->vm.vcpus[0], port, size, 0, value);
 }
 
 static uint64_t rd(gpa_t gpa, unsigned size)
 {
-	return devices_mmio_read(&m->vm.vcpus[0], gpa, size);
+	return devices_io.read(&m->vm.vcpus[0], gpa, size, VM_IO_MMIO);
 }
 
 static void wr(gpa_t gpa, unsigned size, uint64_t value)
 {
-	devices_mmio_write(&m->vm.vcpus[0], gpa, size, value);
+	devices_io.write(&m->vm.vcpus[0], gpa, size, VM_IO_MMIO, value);
 }
 
 static void ioapic_set(uint8_t index, uint32_t value)
@@ -477,27 +479,28 @@ static void another_nodes_vcpu_asks_the_head(void **state)
 
 	power_on();
 	m->vm.nodes = (struct vm_nodes){.count = 2, .self = 1, .first_cpu = 1, .local_cpus = 1};
+	m->vm.far = &far;
 	m->vm.cpu_count = 2;
 	v->vm = &m->vm;
 	v->index = 1;
 	lapic_init(&v->lapic, m->lapic_page, &m->vm.vcpus[0].lapic.config);
-	assert_int_equal(devices_io_read(v, 0x60, 2), (uint32_t)REMOTE_IN);
-	assert_int_equal(m->far.address, 0x60);
-	assert_int_equal(m->far.size, 2);
-	assert_int_equal(m->far.flags, 0);
-	assert_int_equal(m->far.cpu, 1);
-	devices_io_write(v, 0x64, 1, 0xfe);
-	assert_int_equal(m->far.flags, NODE_IO_WRITE);
-	assert_int_equal(m->far.value, 0xfe);
+	assert_int_equal((uint32_t)devices_io.read(v, 0x60, 2, 0), (uint32_t)REMOTE_IN);
+	assert_int_equal(m->asked.address, 0x60);
+	assert_int_equal(m->asked.size, 2);
+	assert_int_equal(m->asked.flags, 0);
+	assert_int_equal(m->asked.cpu, 1);
+	devices_io.write(v, 0x64, 1, 0, 0xfe);
+	assert_int_equal(m->asked.flags, VM_IO_WRITE);
+	assert_int_equal(m->asked.value, 0xfe);
 	assert_int_equal(m->stop, VM_RUNNING);
-	assert_true(devices_mmio_read(v, NOWHERE + 1, 8) == REMOTE_IN);
-	assert_int_equal(m->far.flags, NODE_IO_MMIO);
-	devices_mmio_write(v, LAYOUT_IOAPIC, 4, 7);
-	assert_int_equal(m->far.flags, NODE_IO_MMIO | NODE_IO_WRITE);
+	assert_true(devices_io.read(v, NOWHERE + 1, 8, VM_IO_MMIO) == REMOTE_IN);
+	assert_int_equal(m->asked.flags, VM_IO_MMIO);
+	devices_io.write(v, LAYOUT_IOAPIC, 4, VM_IO_MMIO, 7);
+	assert_int_equal(m->asked.flags, VM_IO_MMIO | VM_IO_WRITE);
 	assert_int_equal(m->far_count, 4);
 	/* its LAPIC is its own */
-	devices_mmio_write(v, LAYOUT_LAPIC + LAPIC_TPR, 4, 0x20);
-	assert_int_equal(devices_mmio_read(v, LAYOUT_LAPIC + LAPIC_TPR, 4), 0x20);
+	devices_io.write(v, LAYOUT_LAPIC + LAPIC_TPR, 4, VM_IO_MMIO, 0x20);
+	assert_int_equal(devices_io.read(v, LAYOUT_LAPIC + LAPIC_TPR, 4, VM_IO_MMIO), 0x20);
 	assert_int_equal(m->far_count, 4);
 }
 
@@ -505,7 +508,7 @@ static void another_nodes_vcpu_asks_the_head(void **state)
 static void the_wire_is_served_while_waiting(void **state)
 {
 	power_on();
-	m->vm.nodes.count = 2;
+	m->vm.far = &far;
 	host_cpu = 1;
 	spin_lock(&m->vm.pc_lock);
 	host_cpu = 0;
@@ -523,12 +526,12 @@ static void two_machines(void **state)
 		struct vcpu *v = &machines[i].vm.vcpus[0];
 
 		devices_tick(&machines[i].vm);
-		assert_int_equal(devices_io_read(v, UART, 1), '1' + i);
-		devices_io_write(v, UART, 1, 'a' + i);
+		assert_int_equal((uint32_t)devices_io.read(v, UART, 1, 0), '1' + i);
+		devices_io.write(v, UART, 1, 0, 'a' + i);
 		assert_int_equal(double_ports[i + 1].printed[0], 'a' + i);
 		assert_int_equal(double_ports[i + 1].printed_count, 1);
 	}
-	devices_io_write(&machines[1].vm.vcpus[0], LAYOUT_RESET_PORT, 1, 6);
+	devices_io.write(&machines[1].vm.vcpus[0], LAYOUT_RESET_PORT, 1, 0, 6);
 	assert_int_equal(machines[1].stop, VM_RESET);
 	assert_int_equal(machines[0].stop, VM_RUNNING);
 }

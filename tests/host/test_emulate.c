@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "hv/base/log.h"
-#include "hv/dev/devices.h"
 #include "hv/cpu/cpu_policy.h"
 #include "hv/insn/emulate.h"
 #include "hv/core/intr.h"
@@ -39,34 +38,33 @@ bool memory_is_ram(const struct vm *vm, gpa_t gpa)
 	return gpa < RAM;
 }
 
-uint64_t devices_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+static uint64_t io_read(struct vcpu *v, uint64_t address, unsigned size, unsigned flags)
 {
 	uint64_t value = UINT64_MAX;
 
+	if (!(flags & VM_IO_MMIO))
+		return dev.port_next++;
 	dev.reads++;
-	if (gpa >= DEV && gpa + size <= DEV + 4096) {
+	if (address >= DEV && address + size <= DEV + 4096) {
 		value = 0;
-		memcpy(&value, dev.page + (gpa - DEV), size);
+		memcpy(&value, dev.page + (address - DEV), size);
 	}
 	return value;
 }
 
-void devices_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
+static void io_write(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
+		     uint64_t value)
 {
+	if (!(flags & VM_IO_MMIO)) {
+		dev.port_log[dev.port_len++] = (char)value;
+		return;
+	}
 	dev.writes++;
-	if (gpa >= DEV && gpa + size <= DEV + 4096)
-		memcpy(dev.page + (gpa - DEV), &value, size);
+	if (address >= DEV && address + size <= DEV + 4096)
+		memcpy(dev.page + (address - DEV), &value, size);
 }
 
-uint32_t devices_io_read(struct vcpu *v, uint16_t port, unsigned size)
-{
-	return dev.port_next++;
-}
-
-void devices_io_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
-{
-	dev.port_log[dev.port_len++] = (char)value;
-}
+static const struct vm_io io = {.read = io_read, .write = io_write};
 
 void vm_fail(struct vm *vm, const char *fmt, ...)
 {
@@ -109,6 +107,7 @@ static int setup(void **state)
 	host_ram_reset(RAM);
 	memset(&dev, 0, sizeof(dev));
 	f = fake_virt_reset();
+	f->vm.io = &io;
 	gpr = f->vm.vcpus[0].virt.gpr;
 	return 0;
 }

@@ -14,6 +14,7 @@
 #define PAGES 300u /* more than there are slots */
 
 static struct pagewire ends[2];
+static struct pagewire_scratch scratch;
 static void *memory[2];
 static uint64_t pages[PAGES][PAGE_SIZE / 8];
 
@@ -53,7 +54,7 @@ static void travel(unsigned from, gfn_t gfn, uint64_t *page)
 	struct page_parcel parcel;
 	void *copy;
 
-	pagewire_send(&ends[from], gfn, page, &parcel);
+	pagewire_send(&ends[from], &scratch, gfn, page, &parcel);
 	assert_true(parcel.len <= PAGE_SIZE &&
 		    (parcel.form == PAGE_PLAIN || parcel.len <= PAGEWIRE_MAX));
 	copy = malloc(parcel.len ? parcel.len : 1);
@@ -82,15 +83,15 @@ static void what_changed_is_small(void **state)
 	struct page_parcel parcel;
 
 	change(pages[0], 600);
-	pagewire_send(&ends[0], 7, pages[0], &parcel);
+	pagewire_send(&ends[0], &scratch, 7, pages[0], &parcel);
 	assert_int_equal(parcel.form, PAGE_PLAIN);
 	pages[0][100] ^= 1;
 	pages[0][101] ^= 1;
 	pages[0][511] ^= 1;
-	pagewire_send(&ends[0], 7, pages[0], &parcel);
+	pagewire_send(&ends[0], &scratch, 7, pages[0], &parcel);
 	assert_int_equal(parcel.form, PAGE_DELTA);
 	assert_int_equal(parcel.len, 2 * 4 + 3 * 8);
-	pagewire_send(&ends[0], 7, pages[0], &parcel);
+	pagewire_send(&ends[0], &scratch, 7, pages[0], &parcel);
 	assert_int_equal(parcel.form, PAGE_DELTA);
 	assert_int_equal(parcel.len, 0);
 }

@@ -1,4 +1,4 @@
-#include "hv/cluster/wire.h"
+#include "hv/cluster/uplink.h"
 
 #include <stdatomic.h>
 
@@ -30,21 +30,24 @@
 STATIC_ASSERT((int)CPU_WORDS == WIRE_FEATURES && (int)CPU_VENDOR == WIRE_VENDOR,
 	      "a node tells the others what docs/wire.md says");
 
-static struct {
+struct uplink {
 	struct pci_dev dev;
 	struct nic_hw hw;
 	struct netnode node;
-	bool started;
 	struct selftest test;
 	uint32_t messages; /* of the self-test */
 	bool testing, up;
 	bool (*tap)(void *ctx, const void *frame, size_t len);
 	void *tap_ctx;
 	size_t (*status)(char *buf, size_t size);
-	void (*receiver)(const struct xport_event *event);
+	void (*receiver)(void *ctx, const struct xport_event *event);
+	void *receiver_ctx;
 	char ended[sizeof(((struct cluster_event *)0)->text)];
 	_Atomic uint64_t interrupts;
-} wire;
+};
+
+/* A node has one card, and its interrupt comes without a word of whose it is. */
+static struct uplink the_uplink;
 
 /* --- The card, as its driver reaches it --- */
 
@@ -81,19 +84,19 @@ static void hw_delay(void *ctx, unsigned us)
 }
 
 /* The first Ethernet card that has a driver. */
-static int find_card(struct why *why)
+static int find_card(struct uplink *u, struct why *why)
 {
 	static struct nic probe;
 	bool first = true, any = false;
 
-	wire.hw = (struct nic_hw){&wire.dev, hw_config_read, hw_config_write, hw_read,
-				  hw_write,  hw_bus,         hw_delay};
-	while (pci_next(&wire.dev, &first)) {
-		if (pci_read(&wire.dev, PCI_CLASS, 2) != PCI_CLASS_ETHERNET)
+	u->hw = (struct nic_hw){&u->dev,  hw_config_read, hw_config_write, hw_read,
+				hw_write, hw_bus,         hw_delay};
+	while (pci_next(&u->dev, &first)) {
+		if (pci_read(&u->dev, PCI_CLASS, 2) != PCI_CLASS_ETHERNET)
 			continue;
 		any = true;
-		if (nic_probe(&probe, &wire.hw, why) == 0)
-			return pci_map_bars(&wire.dev, why);
+		if (nic_probe(&probe, &u->hw, why) == 0)
+			return pci_map_bars(&u->dev, why);
 	}
 	if (any)
 		return ERR_UNSUPPORTED;
@@ -115,20 +118,20 @@ static void members_log(const struct cluster *c)
 
 static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
 {
-	const struct cluster *c = &wire.node.station.cluster;
+	struct uplink *u = ctx;
+	const struct cluster *c = &u->node.station.cluster;
 
-	(void)ctx;
 	if (e->kind == CLUSTER_UP) {
-		wire.up = true;
+		u->up = true;
 		log_set_node(c->self);
 		log_info(LOG_CLUSTER, "%s", e->text);
 		members_log(c);
-		if (wire.testing)
-			selftest_init(&wire.test, c->self, c->count, wire.messages, now);
+		if (u->testing)
+			selftest_init(&u->test, c->self, c->count, u->messages, now);
 		return;
 	}
 	if (e->kind == CLUSTER_LOST || e->kind == CLUSTER_REFUSED) {
-		str_copy(wire.ended, e->text, sizeof(wire.ended));
+		str_copy(u->ended, e->text, sizeof(u->ended));
 		log_error(LOG_CLUSTER, "%s", e->text);
 		return;
 	}
@@ -137,22 +140,27 @@ static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
 
 static void on_transport(void *ctx, uint64_t now, const struct xport_event *e)
 {
-	(void)ctx, (void)now;
-	if (wire.testing)
-		selftest_event(&wire.test, e);
-	else if (wire.receiver)
-		wire.receiver(e);
+	struct uplink *u = ctx;
+
+	(void)now;
+	if (u->testing)
+		selftest_event(&u->test, e);
+	else if (u->receiver)
+		u->receiver(u->receiver_ctx, e);
 }
 
 static size_t on_status(void *ctx, char *buf, size_t size)
 {
-	(void)ctx;
-	return wire.status ? wire.status(buf, size) : 0;
+	struct uplink *u = ctx;
+
+	return u->status ? u->status(buf, size) : 0;
 }
 
 static bool on_frame(void *ctx, const void *frame, size_t len)
 {
-	return wire.tap && wire.tap(wire.tap_ctx, frame, len);
+	struct uplink *u = ctx;
+
+	return u->tap && u->tap(u->tap_ctx, frame, len);
 }
 
 /* --- What this node is --- */
@@ -205,7 +213,7 @@ static int address_parse(const char *text, uint32_t *address, struct why *why)
 	return 0;
 }
 
-static int configure(const struct wire_options *o, struct netnode_config *c, struct why *why)
+static int configure(const struct uplink_options *o, struct netnode_config *c, struct why *why)
 {
 	int err = 0;
 
@@ -227,6 +235,7 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 		.on_transport = on_transport,
 		.on_frame = on_frame,
 		.status = on_status,
+		.ctx = &the_uplink,
 	};
 	str_copy(c->cluster.name, o->cluster, sizeof(c->cluster.name));
 	cpu_words(c->cluster.features);
@@ -241,18 +250,18 @@ static int configure(const struct wire_options *o, struct netnode_config *c, str
 
 static void card_calls(void)
 {
-	atomic_fetch_add_explicit(&wire.interrupts, 1, memory_order_relaxed);
-	nic_events(&wire.node.nic);
+	atomic_fetch_add_explicit(&the_uplink.interrupts, 1, memory_order_relaxed);
+	nic_events(&the_uplink.node.nic);
 }
 
 /*
  * By message where the card can, else on its legacy line, which firmware has put into its registers.
- * Without either the card is looked at from time to time (wire_wakes() stays false).
+ * Without either the card is looked at from time to time (uplink_wakes() stays false).
  */
-static void open_interrupt(void)
+static void open_interrupt(struct uplink *u)
 {
-	struct nic *nic = &wire.node.nic;
-	uint32_t line = pci_read(&wire.dev, PCI_LINE, 1);
+	struct nic *nic = &u->node.nic;
+	uint32_t line = pci_read(&u->dev, PCI_LINE, 1);
 
 	irq_handler_set(IRQ_NIC, card_calls);
 	if (nic_msi(nic, MSI_ADDRESS | hostapic_id() << MSI_DEST_SHIFT, IRQ_NIC) != 0) {
@@ -260,8 +269,8 @@ static void open_interrupt(void)
 			log_warn(LOG_NET, "the card has no interrupt; it is polled");
 			return;
 		}
-		pci_write(&wire.dev, PCI_COMMAND, 2,
-			  pci_read(&wire.dev, PCI_COMMAND, 2) & ~(uint32_t)PCI_INTX_OFF);
+		pci_write(&u->dev, PCI_COMMAND, 2,
+			  pci_read(&u->dev, PCI_COMMAND, 2) & ~(uint32_t)PCI_INTX_OFF);
 		irq_pic_open(line, card_calls);
 		hostapic_extint();
 	}
@@ -269,131 +278,125 @@ static void open_interrupt(void)
 	nic_irq(nic, true);
 }
 
-bool wire_wakes(void)
+bool uplink_wakes(const struct uplink *u)
 {
-	return atomic_load_explicit(&wire.interrupts, memory_order_relaxed) > 0;
+	return atomic_load_explicit(&u->interrupts, memory_order_relaxed) > 0;
 }
 
 /* --- Running --- */
 
-int wire_start(const struct wire_options *options, struct why *why)
+struct uplink *uplink_start(const struct uplink_options *options, struct why *why)
 {
 	static struct netnode_config config;
+	struct uplink *u = &the_uplink;
 	size_t size = netnode_memory((unsigned)options->nodes, (uint16_t)options->mtu);
 	hpa_t mem;
-	int err = configure(options, &config, why);
 
-	if (err == 0)
-		err = find_card(why);
-	if (err)
-		return err;
+	if (configure(options, &config, why) || find_card(u, why))
+		return NULL;
 	mem = pmem_alloc_low(pmem_order(size));
-	if (mem == PMEM_NONE)
-		return why_set(why, ERR_NOMEM,
+	if (mem == PMEM_NONE) {
+		(void)!why_set(why, ERR_NOMEM,
 			       "no %zu KiB of contiguous RAM below 4 GiB for the network",
 			       size >> 10);
-	err = netnode_start(&wire.node, &wire.hw, &config, pmem_virt(mem), size, tsc_now_ns(), why);
-	if (err)
-		return err;
-	wire.started = true;
-	open_interrupt();
-	return 0;
+		return NULL;
+	}
+	if (netnode_start(&u->node, &u->hw, &config, pmem_virt(mem), size, tsc_now_ns(), why))
+		return NULL;
+	open_interrupt(u);
+	return u;
 }
 
-void wire_poll(void)
+void uplink_poll(struct uplink *u)
 {
 	uint64_t now = tsc_now_ns();
 
-	netnode_poll(&wire.node, now);
-	if (wire.testing && wire.up && !wire.ended[0])
-		selftest_run(&wire.test, &wire.node.station.xport, now);
+	netnode_poll(&u->node, now);
+	if (u->testing && u->up && !u->ended[0])
+		selftest_run(&u->test, &u->node.station.xport, now);
 }
 
-void wire_tap(bool (*fn)(void *ctx, const void *frame, size_t len), void *ctx)
+void uplink_tap(struct uplink *u, bool (*fn)(void *ctx, const void *frame, size_t len), void *ctx)
 {
-	wire.tap = fn;
-	wire.tap_ctx = ctx;
+	u->tap = fn;
+	u->tap_ctx = ctx;
 }
 
-void wire_status(size_t (*fn)(char *buf, size_t size))
+void uplink_status(struct uplink *u, size_t (*fn)(char *buf, size_t size))
 {
-	wire.status = fn;
+	u->status = fn;
 }
 
-bool wire_send_frame(const void *frame, size_t len)
+bool uplink_send_frame(struct uplink *u, const void *frame, size_t len)
 {
-	return netip_send(wire.node.ip, frame, len);
+	return netip_send(u->node.ip, frame, len);
 }
 
-void wire_add_mac(const uint8_t mac[6])
+void uplink_add_mac(struct uplink *u, const uint8_t mac[6])
 {
-	nic_add_mac(&wire.node.nic, mac);
+	nic_add_mac(&u->node.nic, mac);
 }
 
-uint16_t wire_ethertype(void)
+const uint8_t *uplink_mac(const struct uplink *u)
 {
-	return WIRE_ETHERTYPE;
+	return u->node.nic.mac;
 }
 
-const uint8_t *wire_mac(void)
+uint16_t uplink_mtu(const struct uplink *u)
 {
-	return wire.node.nic.mac;
+	return u->node.nic.mtu;
 }
 
-uint16_t wire_mtu(void)
+bool uplink_up(const struct uplink *u, unsigned *self, unsigned *head)
 {
-	return wire.node.nic.mtu;
-}
-
-bool wire_up(unsigned *self, unsigned *head)
-{
-	const struct cluster *c = &wire.node.station.cluster;
+	const struct cluster *c = &u->node.station.cluster;
 
 	*self = c->self;
 	*head = c->head;
-	return wire.up;
+	return u->up;
 }
 
-const char *wire_ended(void)
+const char *uplink_ended(const struct uplink *u)
 {
-	return wire.ended[0] ? wire.ended : NULL;
+	return u->ended[0] ? u->ended : NULL;
 }
 
-const struct cluster *wire_cluster(void)
+const struct cluster *uplink_cluster(const struct uplink *u)
 {
-	return &wire.node.station.cluster;
+	return &u->node.station.cluster;
 }
 
-void wire_receive(void (*fn)(const struct xport_event *event))
+void uplink_receive(struct uplink *u, void (*fn)(void *ctx, const struct xport_event *event),
+		    void *ctx)
 {
-	wire.receiver = fn;
+	u->receiver = fn;
+	u->receiver_ctx = ctx;
 }
 
-int wire_send(unsigned node, enum wire_channel channel, const struct xport_part *parts,
-	      unsigned count)
+int uplink_send(struct uplink *u, unsigned node, enum wire_channel channel,
+		const struct xport_part *parts, unsigned count)
 {
-	return xport_send(&wire.node.station.xport, tsc_now_ns(), node, channel, parts, count);
+	return xport_send(&u->node.station.xport, tsc_now_ns(), node, channel, parts, count);
 }
 
-void wire_flush(void)
+void uplink_flush(struct uplink *u)
 {
-	netnode_send(&wire.node, tsc_now_ns());
+	netnode_send(&u->node, tsc_now_ns());
 }
 
-void wire_stop(const char *why)
+void uplink_stop(struct uplink *u, const char *why)
 {
-	if (wire.started)
-		netnode_stop(&wire.node, tsc_now_ns(), why);
+	netnode_stop(&u->node, tsc_now_ns(), why);
 }
 
-uint64_t wire_deadline(uint64_t now_ns)
+uint64_t uplink_deadline(struct uplink *u, uint64_t now_ns)
 {
-	return netnode_deadline(&wire.node, now_ns);
+	return netnode_deadline(&u->node, now_ns);
 }
 
-void wire_report(void)
+void uplink_report(const struct uplink *u)
 {
-	const struct station *s = &wire.node.station;
+	const struct station *s = &u->node.station;
 
 	for (unsigned i = 0; i < s->cluster.count; i++) {
 		const struct xport_stats *x = &s->peers[i].stats;
@@ -419,22 +422,21 @@ void wire_report(void)
 	}
 }
 
-int wire_selftest(uint32_t messages, struct why *why)
+int uplink_selftest(struct uplink *u, uint32_t messages, struct why *why)
 {
 	char line[200];
 
-	ASSERT(!wire.up);
+	ASSERT(!u->up);
 	/* The others may be faster: their first messages can come with the membership. */
-	wire.messages = messages;
-	wire.testing = true;
-	while (!wire.ended[0] && !wire.test.wrong &&
-	       (!wire.test.finished || tsc_now_ns() < wire.test.finished + AFTER_NS))
-		wire_poll();
-	selftest_describe(&wire.test, line, sizeof(line));
-	if (!wire.test.finished || wire.test.wrong)
-		return why_set(why, ERR_INVALID, "%s%s%s", line, wire.ended[0] ? "; " : "",
-			       wire.ended);
+	u->messages = messages;
+	u->testing = true;
+	while (!u->ended[0] && !u->test.wrong &&
+	       (!u->test.finished || tsc_now_ns() < u->test.finished + AFTER_NS))
+		uplink_poll(u);
+	selftest_describe(&u->test, line, sizeof(line));
+	if (!u->test.finished || u->test.wrong)
+		return why_set(why, ERR_INVALID, "%s%s%s", line, u->ended[0] ? "; " : "", u->ended);
 	log_info(LOG_NET, "%s", line);
-	wire_report();
+	uplink_report(u);
 	return 0;
 }

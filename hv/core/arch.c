@@ -1,0 +1,31 @@
+#include "hv/core/arch.h"
+#include "hv/core/vm.h"
+#include "hv/x86/cpu.h"
+#include "hv/x86/irq.h"
+#include "hv/x86/lapic.h"
+
+struct vcpu *arch_vcpu(void)
+{
+	return pcpu_this()->vcpu;
+}
+
+uint64_t arch_tsc(void)
+{
+	return rdtsc();
+}
+
+void arch_kick(const struct vcpu *v)
+{
+	if (v->pcpu)
+		hostapic_ipi(v->pcpu->apic_id, IRQ_KICK);
+}
+
+void arch_timer_arm(uint64_t tsc)
+{
+	hostapic_timer_arm(tsc);
+}
+
+void arch_idle(void)
+{
+	cpu_idle();
+}
