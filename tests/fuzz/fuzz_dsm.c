@@ -33,6 +33,18 @@ static void event(struct dsm *d, struct dsm_actions *out, const uint8_t *b, uint
 	dsm_step(d, &in, out);
 }
 
+/* Holds that are kept, guesses and pages asked for ahead, as a node has them. */
+static void all_there_is(struct dsm_config *cfg)
+{
+	cfg->kept_max = 2;
+	cfg->guesses = 4;
+	cfg->guess_from = 2;
+	cfg->ahead_max = 2;
+	cfg->ahead_from = 1;
+	cfg->ahead_shift = 4;
+	cfg->cache_frames = 11;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint16_t slots[] = {0, 1, 2};
@@ -51,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 .hold_max_ns = 100,
 				 .hold_fetches = 8,
 				 .heat_sets = 1};
-	struct dsm_actions out = {.list = list, .room = 512};
+	struct dsm_actions out = {.list = list};
 	struct dsm_msg m;
 	struct dsm *d;
 
@@ -67,6 +79,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		return 0;
 	}
+	if (size && data[0] & 0x80)
+		all_there_is(&cfg);
+	/* What the node sets aside for the actions of one step: never are there more. */
+	out.room = dsm_actions_max(&cfg);
+	if (out.room > ARRAY_LEN(list))
+		abort();
 	if (dsm_size(&cfg, NULL) == 0 || dsm_size(&cfg, NULL) > sizeof(mem))
 		abort();
 	d = dsm_init(mem, &cfg);
