@@ -80,6 +80,7 @@ static int map_large(struct vm *vm, gpa_t base)
 	}
 	for (uint64_t i = 0; i < BIT(LARGE_ORDER); i++)
 		vm->frames[first + i] = hpa + (i << PAGE_SHIFT);
+	atomic_fetch_add_explicit(&vm->backed, BIT(LARGE_ORDER), memory_order_relaxed);
 	return 0;
 }
 
@@ -97,6 +98,7 @@ static int map_small(struct vm *vm, gpa_t page, uint64_t index)
 		return err;
 	}
 	vm->frames[index] = hpa;
+	atomic_fetch_add_explicit(&vm->backed, 1, memory_order_relaxed);
 	return 0;
 }
 
@@ -152,11 +154,7 @@ static void alone_fault(struct vcpu *v, gpa_t gpa, bool write)
 
 static uint64_t alone_backed(const struct vm *vm)
 {
-	uint64_t pages = 0;
-
-	for (uint64_t i = 0; i < vm->frame_count; i++)
-		pages += vm->frames[i] != 0;
-	return pages << PAGE_SHIFT;
+	return atomic_load_explicit(&vm->backed, memory_order_relaxed) << PAGE_SHIFT;
 }
 
 const struct vm_ram memory_alone = {

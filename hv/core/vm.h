@@ -170,6 +170,7 @@ struct vm {
 	struct spinlock mem_lock;
 	uint64_t ram_bytes;
 	hpa_t *frames; /* per RAM frame in gpa order without the holes; 0: not backed yet */
+	_Atomic uint64_t backed; /* how many are */
 	uint64_t frame_count;
 
 	struct devices *devices; /* what is behind the PC's; hv/dev/devices.h */
