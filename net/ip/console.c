@@ -12,7 +12,7 @@
 #include "net/ip/netip_priv.h"
 
 #define LOG_TAIL 6144
-#define PATIENCE 20 /* polls, half a second each */
+#define PATIENCE (10 * NS_PER_S)
 
 STATIC_ASSERT(NETIP_STATUS > 2 * LOG_TAIL, "the tail needs room twice while it is cut");
 
@@ -35,20 +35,35 @@ static err_t reader_drop(struct console_reader *r)
 	return ERR_ABRT;
 }
 
-/* Queues as much as there is room for; closes when the other end has all of it. */
+/* Queues what there is room for. Where the window is small, so are the segments, of which lwIP takes few at a time. */
+static void queue(struct console_reader *r)
+{
+	const struct console_text *t = r->text;
+	size_t most = TCP_MSS;
+
+	while (r->queued < t->len && tcp_sndbuf(r->pcb) > 0 && most > 0) {
+		size_t n = MIN(MIN(t->len - r->queued, (size_t)tcp_sndbuf(r->pcb)), most);
+
+		if (tcp_write(r->pcb, t->bytes + r->queued, (u16_t)n, TCP_WRITE_FLAG_COPY) ==
+		    ERR_OK)
+			r->queued += n;
+		else
+			most = n / 2;
+	}
+}
+
+/* Goes on; closes when the other end has all of it. */
 static err_t push(struct console_reader *r)
 {
 	struct tcp_pcb *pcb = r->pcb;
-	const struct console_text *t = r->text;
 
-	while (r->queued < t->len && tcp_sndbuf(pcb) > 0) {
-		size_t n = MIN(MIN(t->len - r->queued, (size_t)tcp_sndbuf(pcb)), (size_t)TCP_MSS);
-
-		if (tcp_write(pcb, t->bytes + r->queued, (u16_t)n, TCP_WRITE_FLAG_COPY) != ERR_OK)
-			break;
-		r->queued += n;
+	/* Looked at by time: lwIP polls no connection on which something is acknowledged all the time. */
+	if (r->acked < r->text->len && r->ip->now >= r->until) {
+		r->ip->stats.console_cut++;
+		return reader_drop(r);
 	}
-	if (r->acked < t->len) {
+	queue(r);
+	if (r->acked < r->text->len) {
 		tcp_output(pcb);
 		return ERR_OK;
 	}
@@ -80,13 +95,8 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 
 static err_t on_poll(void *arg, struct tcp_pcb *pcb)
 {
-	struct console_reader *r = arg;
-
 	(void)pcb;
-	if (++r->polls < PATIENCE)
-		return push(r);
-	r->ip->stats.console_cut++;
-	return reader_drop(r);
+	return push(arg);
 }
 
 static void on_err(void *arg, err_t err)
@@ -160,7 +170,8 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 		return ERR_ABRT;
 	}
 	ip->stats.console_reads++;
-	*r = (struct console_reader){.ip = ip, .pcb = pcb, .text = text_get(ip)};
+	*r = (struct console_reader){
+		.ip = ip, .pcb = pcb, .text = text_get(ip), .until = ip->now + PATIENCE};
 	r->text->readers++;
 	tcp_arg(pcb, r);
 	tcp_recv(pcb, on_recv);

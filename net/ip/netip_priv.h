@@ -36,7 +36,7 @@ struct console_reader {
 	struct tcp_pcb *pcb; /* NULL: free */
 	struct console_text *text;
 	size_t queued, acked; /* bytes given to lwIP, and those the other end has */
-	unsigned polls;
+	uint64_t until;       /* it has that long */
 };
 
 struct console {
