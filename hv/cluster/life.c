@@ -94,7 +94,7 @@ int remote_join(struct vm *vm, uint64_t mem, uint64_t offers[VM_MAX_NODES], stru
 	if (!err)
 		err = number_cpus(vm, c, why);
 	if (!err)
-		err = link_members(vm->link, share_requests(vm), share_puts(), why);
+		err = link_members(vm->link, share_requests(vm), share_puts(vm), why);
 	if (err)
 		return err;
 	for (unsigned i = 0; i < c->count; i++)

@@ -8,17 +8,12 @@
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
 
-#define STRIPE_SHIFT 4  /* 64 KiB go to one home */
-#define SLOTS_EACH   16 /* of the node that offers most */
-#define SET_MAX      12
-#define KEPT_MAX     8
-#define CACHE_MIN    1024u    /* frames for other nodes' pages */
+#define STRIPE_SHIFT 4        /* 64 KiB go to one home */
+#define SLOTS_EACH   16       /* of the node that offers most */
 #define NODE_SPARE   MIB(8)   /* nested page tables */
 #define CPU_SPARE    KIB(512) /* of each: control structures, copies of page tables */
-#define RESERVE_MAX  64u      /* frames that are made free before they are needed */
 #define GUESSES      4096
 #define GUESS_FROM   2
-#define AHEAD_MAX    16
 #define AHEAD_FROM   2
 #define AHEAD_SHIFT  4
 #define HEAT_SETS    256
@@ -28,6 +23,16 @@
 #define HOLD_NS      (50 * NS_PER_US)
 #define HOLD_MAX_NS  (20 * NS_PER_MS)
 #define HOLD_FETCHES 8
+
+const struct share_config share_usual = {
+	.set_max = 12,
+	.kept_max = 8,
+	.ahead_max = 16,
+	.cache_min = 1024,
+	.cache_max = UINT32_MAX,
+	.reserve_max = 64,
+	.hold_ns = HOLD_NS,
+};
 
 STATIC_ASSERT(LAYOUT_VGA_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "pages asked for ahead end there");
 STATIC_ASSERT(LAYOUT_DEVICE_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "and there");
@@ -417,6 +422,7 @@ static uint64_t homed_pages(const struct dsm_config *c)
 /* As many frames for other nodes' pages as there is RAM for, at most one for each of those. */
 static int size_cache(const struct vm *vm, struct dsm_config *c, struct why *why)
 {
+	const struct share_config *sizes = vm->share->config;
 	/* What a page of the cache costs besides its frame, and a page that is homed here. */
 	const uint64_t cached = PAGE_SIZE + 192, homed = PAGE_SIZE + 40;
 	uint64_t free = pmem_free_bytes(), own = homed_pages(c);
@@ -425,11 +431,11 @@ static int size_cache(const struct vm *vm, struct dsm_config *c, struct why *why
 			  vm->nodes.local_cpus * CPU_SPARE;
 	uint64_t cache;
 
-	if (free < needed + CACHE_MIN * cached)
-		return too_little(vm, needed + CACHE_MIN * cached, free, why);
-	cache = MIN((free - needed) / cached, c->gfns);
-	c->cache_frames = (uint32_t)MAX(cache, (uint64_t)CACHE_MIN);
-	c->cache_reserve = MIN(c->cache_frames / 16, RESERVE_MAX);
+	if (free < needed + sizes->cache_min * cached)
+		return too_little(vm, needed + sizes->cache_min * cached, free, why);
+	cache = MIN((free - needed) / cached, MIN(c->gfns, (uint64_t)sizes->cache_max));
+	c->cache_frames = (uint32_t)MAX(cache, (uint64_t)sizes->cache_min);
+	c->cache_reserve = MIN(c->cache_frames / 16, sizes->reserve_max);
 	return 0;
 }
 
@@ -441,18 +447,18 @@ int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct wh
 		.self = (uint16_t)vm->nodes.self,
 		.agents = (uint16_t)(vm->nodes.local_cpus * AGENTS_PER_CPU),
 		.peer_agents = (uint16_t)(vm->nodes.most_cpus * AGENTS_PER_CPU),
-		.set_max = SET_MAX,
-		.kept_max = KEPT_MAX,
+		.set_max = s->config->set_max,
+		.kept_max = s->config->kept_max,
 		.gfns = layout_ram_end(vm->ram_bytes) >> PAGE_SHIFT,
 		.stripe_shift = STRIPE_SHIFT,
 		.slot_count = make_slots(vm, offers, slots),
 		.slots = slots,
-		.hold_ns = HOLD_NS,
+		.hold_ns = s->config->hold_ns,
 		.hold_max_ns = HOLD_MAX_NS,
 		.hold_fetches = HOLD_FETCHES,
 		.guesses = GUESSES,
 		.guess_from = GUESS_FROM,
-		.ahead_max = AHEAD_MAX,
+		.ahead_max = s->config->ahead_max,
 		.ahead_from = AHEAD_FROM,
 		.ahead_shift = AHEAD_SHIFT,
 		.heat_sets = HEAT_SETS,
@@ -484,12 +490,12 @@ int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct wh
 
 unsigned share_requests(const struct vm *vm)
 {
-	return vm->nodes.most_cpus * AGENTS_PER_CPU + AHEAD_MAX;
+	return vm->nodes.most_cpus * AGENTS_PER_CPU + vm->share->config->ahead_max;
 }
 
-unsigned share_puts(void)
+unsigned share_puts(const struct vm *vm)
 {
-	return RESERVE_MAX;
+	return vm->share->config->reserve_max;
 }
 
 /* --- Counters --- */

@@ -23,7 +23,20 @@
 
 #define SHARE_KICKS_MAX 512
 
+/* How much a node keeps, holds and asks for. */
+struct share_config {
+	/* As those of struct dsm_config. */
+	uint16_t set_max, kept_max, ahead_max;
+	uint64_t hold_ns;
+	/* Frames for other nodes' pages; and how many of them are made free before they are needed. */
+	uint32_t cache_min, cache_max, reserve_max;
+};
+
+/* A real node's. */
+extern const struct share_config share_usual;
+
 struct share {
+	const struct share_config *config; /* whoever makes the share sets it */
 	struct vm *vm;
 	struct dsm *dsm;
 	struct dsm_actions actions;
@@ -46,7 +59,7 @@ extern const struct vm_ram share_ram;
 
 /* Requests that one node can have open, and pages that it gives back at once, for link_members(). */
 unsigned share_requests(const struct vm *vm);
-unsigned share_puts(void);
+unsigned share_puts(const struct vm *vm);
 
 /* For the link; see struct link_client. They do nothing before share_init(). */
 void share_message(struct vm *vm, unsigned from, const void *body, size_t len);

@@ -1,4 +1,4 @@
-/* What is done about each reason for which a vCPU leaves the guest, and the loop around it. */
+/* What is done about each reason for which a vCPU leaves the guest. */
 #include "hv/base/log.h"
 #include "hv/cpu/cpu_policy.h"
 #include "hv/cpu/cr.h"
@@ -336,41 +336,3 @@ const char *const vcpu_exit_names[VM_EXIT_KINDS] = {
 	[VM_EXIT_REFLECTED]    = "#DB or #AC",   [VM_EXIT_FORBIDDEN]    = "forbidden instruction",
 };
 // clang-format on
-
-static bool wants_service(struct vcpu *v)
-{
-	return v->recheck || apic_post_pending(&v->post);
-}
-
-/*
- * A kick that comes after the look at `post` is an interrupt that waits: interrupts are off here, so it
- * ends the entry or the idle at once.
- */
-void vcpu_run(struct vcpu *v)
-{
-	struct vm *vm = v->vm;
-	const struct vm_ram *ram = vm->ram;
-	struct vm_exit exit;
-
-	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
-		if (wants_service(v))
-			intr_service(v);
-		if (UNLIKELY(v->state != VCPU_RUNNING)) {
-			/* Serving can itself give the vCPU work: a device's interrupt, for one. */
-			if (!wants_service(v))
-				arch_idle();
-			v->recheck = true;
-			continue;
-		}
-		if (v->vtlb && v->virt.tlb_dropped)
-			vtlb_load(v);
-		if (ram->enter && !ram->enter(v))
-			continue;
-		vm->ops->run(&v->virt, 0, &exit);
-		if (ram->leave)
-			ram->leave(v, &exit);
-		v->vid_stale = v->use_vid;
-		v->exits[exit.kind]++;
-		vcpu_exit_handlers[exit.kind](v, &exit);
-	}
-}

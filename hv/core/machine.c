@@ -28,7 +28,7 @@ static struct vm vm;
 static struct devices devices;
 /* The cluster's part of it, on a node of several; the link also where the node has a card for the guest. */
 static struct link link;
-static struct share share;
+static struct share share = {.config = &share_usual};
 static struct remote remote;
 static struct machine_config config;
 static const struct boot_file *guest, *initrd, *disk;

@@ -7,7 +7,7 @@
 /* Enters the guest again and again until the machine stops. The calling CPU is the vCPU's own. */
 void vcpu_run(struct vcpu *v);
 
-/* Exit handlers, indexed by enum vm_exit_kind; exits.c. */
+/* Exit handlers, indexed by enum vm_exit_kind; exits.c, or those of a host program. */
 typedef void (*vcpu_exit_fn)(struct vcpu *v, const struct vm_exit *exit);
 extern const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS];
 extern const char *const vcpu_exit_names[VM_EXIT_KINDS];
