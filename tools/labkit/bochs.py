@@ -38,8 +38,8 @@ class Bochs:
         if not shutil.which("bochs"):
             raise SetupError("'bochs' is missing: `make packages` installs it.")
 
-    def start(self, node, ports, disk):
-        """ports: where COM1 and COM2 connect to; disk: the boot disk of --boot esp, or None."""
+    def start(self, node, ports, disk, _guest):
+        """ports: where COM1 and COM2 connect to; disk: the boot disk of --boot esp, or None; the guest is netbooted."""
         config = os.path.join(self.folder, f"node{node}.bochsrc")
         with open(config, "w", encoding="utf-8") as file:
             file.write("\n".join(self.config(node, ports, disk)) + "\n")

@@ -148,9 +148,8 @@ class Lab:
             self.selector.register(stream.listener, selectors.EVENT_READ, stream)
             self.stack.callback(stream.close)
         ports = [stream.port for stream in streams]
-        extra = [guest] if self.options.native and emulator.name == "qemu" else []
         own_disk = private_copy(disk, self.work, name)
-        process = emulator.start(index, ports, own_disk, *extra)
+        process = emulator.start(index, ports, own_disk, guest)
         self.stack.callback(stop, process)
         self.nodes.append(Node(index, streams, process))
 

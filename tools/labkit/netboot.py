@@ -70,6 +70,17 @@ def folder(options, guest, work):
     return path
 
 
+def direct(options, guest):
+    """What has QEMU load amalgam.elf and what belongs to it from the folder; a comma in a value is doubled."""
+    modules = []
+    if guest.kernel:
+        modules.append(f"netboot/guest {guest.append}".rstrip())
+    modules += [f"netboot/{name}" for name, there in (("initrd", guest.initrd), ("disk", options.disk)) if there]
+    yield from ("-kernel", "netboot/amalgam.elf", "-append", hypervisor_args(options, guest))
+    if modules:
+        yield from ("-initrd", ",".join(module.replace(",", ",,") for module in modules))
+
+
 def loader_config(options, guest):
     """What amalgam.efi reads when no iPXE handed it files: see docs/boot.md."""
     lines = [f"options {hypervisor_args(options, guest)}"]

@@ -95,8 +95,9 @@ def machine_options(parser):
     group.add_argument("--firmware", choices=["bios", "uefi"], default="bios")
     group.add_argument(
         "--boot",
-        choices=["pxe", "ipxe", "esp"],
-        help="pxe: the firmware loads amalgam.efi itself; ipxe: through iPXE; esp: from a disk"
+        choices=["pxe", "ipxe", "esp", "direct"],
+        help="pxe: the firmware loads amalgam.efi itself; ipxe: through iPXE; esp: from a disk; direct: QEMU"
+        " loads amalgam.elf itself, which is quick"
         " (default: ipxe with BIOS, pxe with UEFI, esp with UEFI on Bochs)",
     )
     group.add_argument("--boot-image", metavar="FILE",
@@ -214,6 +215,8 @@ def settle(options):
         raise UsageError("--native boots one BIOS machine: leave out --nodes and --firmware.")
     if options.boot in ("pxe", "esp") and options.firmware == "bios":
         raise UsageError(f"--boot {options.boot} needs --firmware uefi: a BIOS starts Amalgam through iPXE.")
+    if options.boot == "direct" and (options.emu == "bochs" or options.firmware == "uefi" or options.native):
+        raise UsageError("--boot direct is QEMU's way of loading amalgam.elf: it needs --emu qemu or kvm and --firmware bios.")
     if not options.boot:
         options.boot = "ipxe" if options.firmware == "bios" else "pxe"
         if options.firmware == "uefi" and options.emu == "bochs":

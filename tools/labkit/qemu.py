@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from labkit import SetupError, images
+from labkit import SetupError, images, netboot
 from labkit.network import mac_of
 from labkit.options import cpu_of
 
@@ -19,10 +19,12 @@ class Qemu:
         if not shutil.which(self.program):
             raise SetupError(f"'{self.program}' is missing: `make packages` installs it.")
 
-    def start(self, node, ports, disk, guest=None):
-        """As Bochs.start; with a guest, QEMU loads it itself."""
+    def start(self, node, ports, disk, guest):
+        """As Bochs.start; natively or with --boot direct, QEMU loads what it boots itself."""
         command = [self.program, *self.machine(node, ports, disk)]
-        if guest:
+        if self.options.boot == "direct":
+            command += netboot.direct(self.options, guest)
+        elif self.options.native:
             command += self.native(guest)
         output = os.path.join(self.options.logdir, f"node{node}.emulator.log")
         with open(output, "w", encoding="utf-8") as out:
@@ -57,11 +59,11 @@ class Qemu:
             yield from ("-gdb", "chardev:gdb", "-S")
 
     def nic(self):
-        """The e1000's ROM is iPXE itself. For a boot by the firmware alone it takes a card that OVMF knows."""
+        """The e1000's ROM is iPXE itself. Without iPXE it is a card that OVMF knows, too."""
         models = {"e1000": "e1000", "e1000e": "e1000e", "virtio-net": "virtio-net-pci"}
-        firmware_alone = self.options.boot == "pxe"
-        model = models[self.options.nic or ("virtio-net" if firmware_alone else "e1000")]
-        return model + (",romfile=" if firmware_alone else "")
+        no_ipxe = self.options.boot in ("pxe", "direct")
+        model = models[self.options.nic or ("virtio-net" if no_ipxe else "e1000")]
+        return model + (",romfile=" if no_ipxe else "")
 
     def firmware(self, node):
         if self.options.firmware == "bios":

@@ -47,7 +47,8 @@ class Options(unittest.TestCase):
     def test_mistakes_are_refused(self):
         for argv in (["--nodes", "0"], ["--nodes", "65"], ["--expect", "("], ["--send", "x"], ["--emu", "vax"],
                      ["--native", "--nodes", "2"], ["--native", "--status"], ["--boot", "esp"], ["--exp", "x"],
-                     ["--emu", "qemu", "--ips", "5"], ["--kill", "x=one"], ["--nodes", "2", "--kill", "x=2"]):  # fmt: skip
+                     ["--emu", "qemu", "--ips", "5"], ["--emu", "bochs", "--boot", "direct"],
+                     ["--emu", "qemu", "--firmware", "uefi", "--boot", "direct"], ["--kill", "x=one"], ["--nodes", "2", "--kill", "x=2"]):  # fmt: skip
             self.assertTrue(refused(*argv), argv)
 
     def test_boot_medium_follows_firmware_and_emulator(self):
@@ -257,6 +258,11 @@ class Netboot(unittest.TestCase):
         script = netboot.settings(asked, guest)
         for line in ("set hv-args serial=com1", "set kernel-args console=ttyS0 quiet", "set initrd initrd"):
             self.assertIn(line, script)
+        self.assertEqual(
+            list(netboot.direct(parse("--emu", "qemu", "--boot", "direct"), images.Guest("k", "bzimage", "i", "a=b,c d"))),
+            ["-kernel", "netboot/amalgam.elf", "-append", "serial=com1 console=com2 nodes=1"]
+            + ["-initrd", "netboot/guest a=b,,c d,netboot/initrd"],
+        )
 
 
 if __name__ == "__main__":
