@@ -1,6 +1,9 @@
 # Amalgam. `make help` lists what can be asked for; each room's own rules are in its .mk file.
 
 BUILD := build
+# Programs that run on this machine: the unit tests, and the fuzzers.
+HOST_OUT := $(BUILD)/host
+FUZZ_OUT := $(BUILD)/fuzz
 # Where downloads are kept; several checkouts may share one.
 CACHE ?= $(BUILD)/cache
 
@@ -33,8 +36,8 @@ distclean:
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F: '/^##: /{section = substr($$0, 5); if (!(section in text)) order[++n] = section} \
-	  /^[a-z][a-z0-9-]*:.*## /{what = $$0; sub(/.*## /, "", what); \
+	@awk -F: -v rooms='$(ROOMS)' '/^##: /{section = substr($$0, 5); if (!(section in text)) order[++n] = section} \
+	  /^[a-z][a-zA-Z0-9-]*:.*## /{what = $$0; sub(/.*## /, "", what); sub(/@ROOMS@/, rooms, what); \
 	    text[section] = text[section] sprintf("  make %-19s %s\n", $$1, what)} \
 	  END {for (i = 1; i <= n; i++) printf("%s%s\n%s", (i > 1 ? "\n" : ""), order[i], text[order[i]])}' \
 	  $(MAKEFILE_LIST)

@@ -9,10 +9,10 @@ WIRE_SRC       := $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildc
 WIRE_HDR       := $(wildcard hv/base/*.h net/transport/*.h)
 
 # Fake cards, for the tests and fuzzers of the drivers.
-$(BUILD)/host/test_nic: $(BUILD)/host/tests/host/fake_nic.o
+$(HOST_OUT)/test_nic: $(HOST_OUT)/tests/host/fake_nic.o
 # Nodes that form clusters, for both tests of that.
-$(BUILD)/host/test_cluster $(BUILD)/host/test_cluster_trust: $(BUILD)/host/tests/host/cluster_lab.o
-$(BUILD)/fuzz/fuzz_nic: $(BUILD)/fuzz/tests/host/fake_nic.o
+$(HOST_OUT)/test_cluster $(HOST_OUT)/test_cluster_trust: $(HOST_OUT)/tests/host/cluster_lab.o
+$(FUZZ_OUT)/fuzz_nic: $(FUZZ_OUT)/tests/host/fake_nic.o
 
 # Every table of docs/wire.md against the structures.
 $(NET_OUT)/wiredoc.c: docs/wire.md net/transport/frame.h tools/wiredoc

@@ -1,8 +1,7 @@
 # Host tests: portable code under sanitizers, one cmocka program per tests/host/test_*.c.
 
-HOST_OUT    := $(BUILD)/host
-HOST_CFLAGS := -std=gnu17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-               -fno-omit-frame-pointer -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
+HOST_CHECKS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_CFLAGS := -std=gnu17 -g $(HOST_CHECKS) -fno-omit-frame-pointer -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
 
 HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.
@@ -37,8 +36,20 @@ $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 $(HOST_OUT)/test_devices $(HOST_OUT)/test_virtdev $(HOST_OUT)/test_netcard $(HOST_OUT)/test_netdisk: $(HOST_OUT)/tests/host/dev_double.o
 
 ##: Tests
+test-programs: $(HOST_TESTS)
+
 check-host: $(HOST_TESTS) ## unit tests of the portable code under ASan and UBSan
 	@set -e; for t in $(HOST_TESTS); do echo "== $$t"; $$t; done
+
+# The same programs in a folder of their own, which count what they run. All of them, even after a failure.
+COVERAGE_OUT := $(BUILD)/coverage
+coverage: ## lines of each room that the unit tests run (gcov)
+	@tools/coverage --self-test
+	@find $(COVERAGE_OUT) -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory -s HOST_OUT=$(COVERAGE_OUT) HOST_CHECKS="-O0 --coverage" coverage-run
+	@tools/coverage --portable "$(PORTABLE_DIRS)" $(COVERAGE_OUT)
+coverage-run: $(HOST_TESTS)
+	@for t in $(HOST_TESTS); do $$t >$$t.log 2>&1 || { echo "$$t failed:"; tail -n 20 $$t.log; }; done
 
 # Tests that start threads, once more under the thread sanitizer: lock-free code with its memory order.
 TSAN_OUT   := $(BUILD)/tsan
@@ -49,10 +60,11 @@ $(TSAN_OUT)/test_%: tests/host/test_%.c tests/host/plat.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O1 -g -fsanitize=thread -I. $(WARNINGS) $^ -lcmocka -lpthread -o $@
 
+test-programs: $(TSAN_TESTS)
 check-tsan: $(TSAN_TESTS) ## tests with threads under TSan
 	@set -e; for t in $(TSAN_TESTS); do echo "== $$t"; $$t; done
 
-.PHONY: check-host check-tsan
+.PHONY: check-host check-tsan coverage coverage-run
 .SECONDARY:
 
 -include $(HOST_OBJ:.o=.d) $(wildcard $(HOST_OUT)/tests/host/*.d)
@@ -62,3 +74,4 @@ include tests/guest/guest.mk
 include tests/model/model.mk
 include tests/sim/sim.mk
 include tests/hosted/hosted.mk
+include tests/rooms.mk

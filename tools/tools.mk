@@ -27,7 +27,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 	@MAKE="$(MAKE)" tools/test-parts $(BUILD)/test all check check-tsan $(TEST_PARTS) check-fuzz \
 	  test-cluster
 
-check: check-includes check-vendor-doc check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
+check: check-includes check-room-table check-vendor-doc check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
 
 # TESTS= some of tests/cluster instead of all
 test-cluster: all guest-images guests suite wire-tools netboot ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
@@ -72,5 +72,6 @@ check-static: ## cppcheck over the hypervisor
 
 check-tools: ## the tools' own tests
 	@$(PYTHON) -B -m unittest discover -q -s tools/tests -t tools
+	@tools/coverage --self-test
 
 .PHONY: test check test-cluster bench-cluster check-includes check-vendor-doc vendor-share check-format format check-static check-tools

@@ -1,7 +1,6 @@
 # Fuzzers: one libFuzzer program per tests/fuzz/fuzz_NAME.c, against all portable sources. Seeds are
 # tests/fuzz/corpus/NAME/; what a run finds interesting is kept in build/fuzz/corpus/NAME.
 
-FUZZ_OUT    := $(BUILD)/fuzz
 FUZZ_RUNS   ?= 20000
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
                -fno-sanitize-recover=all -fno-omit-frame-pointer -I. -I$(BUILD)/include \
