@@ -7,6 +7,7 @@ HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.
 HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/options.c hv/core/vtlb.c \
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
+              hv/cluster/parts.c \
               $(addprefix hv/insn/,alu.c emulate.c emulate_cr.c emulate_mem.c emulate_string.c walk.c) \
               $(addprefix hv/virt/,preflight.c fault.c nested.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \

@@ -4,10 +4,8 @@
 #include "hv/cluster/share.h"
 #include "hv/x86/tsc.h"
 
-/* What a node keeps of its RAM for itself. */
-#define NODE_KEEPS MIB(16)
 /* After the end: the others may still miss this node's last words. */
-#define LINGER_NS  (500 * NS_PER_MS)
+#define LINGER_NS (500 * NS_PER_MS)
 
 /* --- Joining --- */
 
@@ -38,19 +36,14 @@ static int number_cpus(struct vm *vm, const struct cluster *c, struct why *why)
 	return 0;
 }
 
-static uint64_t offer_of(const struct cluster_member *m)
+static void read_parts(const struct vm *vm, const struct cluster *c, struct parts *parts)
 {
-	return m->ram > NODE_KEEPS ? m->ram - NODE_KEEPS : 0;
-}
-
-/* Leaves a sixteenth of each node for tables and for copies of the others' pages. */
-static uint64_t all_memory(const struct cluster *c)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < c->count; i++)
-		sum += offer_of(&c->members[i]) / 16 * 15;
-	return MIN(sum, GIB(16));
+	*parts = (struct parts){
+		.sizes = vm->share->config, .count = c->count, .most_cpus = vm->nodes.most_cpus};
+	for (unsigned i = 0; i < c->count; i++) {
+		parts->node[i].ram = c->members[i].ram;
+		parts->node[i].cpus = c->members[i].cpus;
+	}
 }
 
 /* Until the head has said what machine this is. */
@@ -85,32 +78,52 @@ static void log_cpus(const struct vm *vm)
 			 vm->nodes.of_cpu[i] == vm->nodes.head ? ", the head" : "");
 }
 
-int remote_join(struct vm *vm, uint64_t mem, uint64_t offers[VM_MAX_NODES], struct why *why)
+/* What machine this is. The head decides it, so that it fits on all nodes. */
+static int configure(struct vm *vm, const struct parts *parts, uint64_t mem, struct why *why)
+{
+	struct node_config *config = &vm->remote->config[vm->nodes.head];
+
+	config->ram_bytes = mem ? align_down(mem, PARTS_GUEST_UNITS) : parts_most(parts);
+	config->tsc_hz = tsc_hz();
+	/* The least of guests that makes sense, for the sentence. */
+	if (parts_check(parts, MAX(config->ram_bytes, PARTS_GUEST_UNITS), why))
+		return ERR_NOMEM;
+	link_send_all(vm->link, NODE_CONFIG, config, sizeof(*config));
+	return 0;
+}
+
+static bool sensible(const struct node_config *c)
+{
+	return c->ram_bytes && c->ram_bytes % PARTS_GUEST_UNITS == 0 && c->ram_bytes <= BIT(46) &&
+	       c->tsc_hz >= 1000000 && c->tsc_hz <= 100000000000;
+}
+
+int remote_join(struct vm *vm, uint64_t mem, struct parts *parts, struct why *why)
 {
 	const struct cluster *c = uplink_cluster(vm->link->wire);
-	struct node_config *config;
+	const struct node_config *config;
 	int err = wait_for_members(vm, why);
 
 	if (!err)
 		err = number_cpus(vm, c, why);
-	if (!err)
-		err = link_members(vm->link, share_requests(vm), share_puts(vm), why);
 	if (err)
 		return err;
-	for (unsigned i = 0; i < c->count; i++)
-		offers[i] = offer_of(&c->members[i]);
+	read_parts(vm, c, parts);
+	err = link_members(vm->link, parts, why);
+	if (!err)
+		err = vm_is_head(vm) ? configure(vm, parts, mem, why) : wait_for_config(vm, why);
+	if (err)
+		return err;
 	config = &vm->remote->config[vm->nodes.head];
-	if (vm_is_head(vm)) {
-		config->ram_bytes = align_down(mem ? mem : all_memory(c), MIB(2));
-		config->tsc_hz = tsc_hz();
-		link_send_all(vm->link, NODE_CONFIG, config, sizeof(*config));
-	} else {
-		err = wait_for_config(vm, why);
-	}
+	if (!sensible(config))
+		return why_set(why, ERR_INVALID,
+			       "the head wants a guest of %llu bytes at %llu Hz, which can't be",
+			       (unsigned long long)config->ram_bytes,
+			       (unsigned long long)config->tsc_hz);
 	vm->ram_bytes = config->ram_bytes;
 	vm->tsc_hz = config->tsc_hz;
 	log_cpus(vm);
-	return err;
+	return 0;
 }
 
 void remote_config(struct vm *vm, unsigned from, const void *body, size_t len)

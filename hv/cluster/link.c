@@ -11,14 +11,7 @@
 /* A wire and a node that answers at once take less. */
 #define LINK_SPIN_NS (50 * NS_PER_US)
 
-/* A message without a page, but for the two of a machine's life, and one with. */
-#define SMALL_BYTES OUTBOX_BYTES(sizeof(struct node_head) + sizeof(struct node_io))
-#define PAGE_BYTES  OUTBOX_BYTES(sizeof(struct node_head) + LINK_BODY_MAX + PAGE_SIZE)
-#define LIFE_BYTES  (4 * OUTBOX_BYTES(sizeof(struct node_head) + sizeof(struct node_stopped)))
-/* Messages of vCPUs that wait for one peer before the vCPUs do. */
-#define POSTS       64
-
-STATIC_ASSERT(LINK_BODY_MAX > UINT8_MAX,
+STATIC_ASSERT(NODE_BODY_MAX > UINT8_MAX,
 	      "whatever a node_head says, there is room for the body before the page");
 
 void link_init(struct link *l, struct uplink *wire)
@@ -36,53 +29,30 @@ static int to_uplink(void *ctx, unsigned node, enum wire_channel channel,
 	return uplink_send(l->wire, node, channel, parts, count);
 }
 
-/*
- * What is owed to one peer: each of its open requests and of ours with it, what a home says to one of many for
- * each request that any node has open and what it acknowledges, pages given back and the words for that,
- * answers to its vCPUs. A few for the machine's life.
- */
-static int make_outbox(struct link *l, unsigned requests, unsigned puts, struct why *why)
-{
-	unsigned nodes = l->vm->nodes.count;
-	unsigned small = (2 * nodes + 2) * requests + 2 * puts + 2 * l->vm->nodes.most_cpus;
-	unsigned pages = requests + puts;
-	struct outbox_config c = {
-		.peers = nodes,
-		.owed = {[WIRE_URGENT] = small * SMALL_BYTES + LIFE_BYTES,
-			 [WIRE_BULK] = pages * PAGE_BYTES},
-		.send = to_uplink,
-		.ctx = l,
-	};
-	unsigned order;
-	hpa_t mem;
-
-	c.bytes[WIRE_URGENT] = c.owed[WIRE_URGENT] + POSTS * SMALL_BYTES;
-	c.bytes[WIRE_BULK] = c.owed[WIRE_BULK];
-	order = pmem_order(outbox_memory(&c));
-	mem = order <= PMEM_MAX_ORDER ? pmem_alloc(order) : PMEM_NONE;
-	if (mem == PMEM_NONE)
-		return why_set(why, ERR_NOMEM, "no %zu KiB of RAM for messages to other nodes",
-			       outbox_memory(&c) >> 10);
-	outbox_init(&l->out, &c, pmem_virt(mem));
-	return 0;
-}
-
-int link_members(struct link *l, unsigned requests, unsigned puts, struct why *why)
+int link_members(struct link *l, const struct parts *parts, struct why *why)
 {
 	const struct vm_nodes *n = &l->vm->nodes;
+	struct outbox_config c = parts_outbox(parts);
+	hpa_t queues = pmem_take(outbox_memory(&c));
+	hpa_t pages = pmem_take((n->count - 1) * PAGEWIRE_BYTES);
+	uint8_t *at;
 
+	if (queues == PMEM_NONE || pages == PMEM_NONE)
+		return why_set(why, ERR_NOMEM,
+			       "no %llu KiB of RAM for messages to other nodes, and the pages last "
+			       "exchanged with them",
+			       (unsigned long long)(parts_link_memory(parts) >> 10));
+	at = pmem_virt(pages);
 	for (unsigned i = 0; i < n->count; i++) {
-		hpa_t mem = PMEM_NONE;
-
 		if (i == n->self)
 			continue;
-		mem = pmem_alloc(pmem_order(PAGEWIRE_BYTES));
-		if (mem == PMEM_NONE)
-			return why_set(why, ERR_NOMEM,
-				       "no RAM for the pages last exchanged with node %u", i);
-		pagewire_init(&l->pages[i], pmem_virt(mem));
+		pagewire_init(&l->pages[i], at);
+		at += PAGEWIRE_BYTES;
 	}
-	return make_outbox(l, requests, puts, why);
+	c.send = to_uplink;
+	c.ctx = l;
+	outbox_init(&l->out, &c, pmem_virt(queues));
+	return 0;
 }
 
 /* --- Sending --- */
@@ -93,7 +63,7 @@ static int send_parts(struct link *l, unsigned node, enum wire_channel channel,
 {
 	int err;
 
-	ASSERT(spin_held(&l->lock) && parts[1].len <= LINK_BODY_MAX);
+	ASSERT(spin_held(&l->lock) && parts[1].len <= NODE_BODY_MAX);
 	err = outbox_send(&l->out, node, channel, sender, parts, count);
 	if (err && err != ERR_BUSY)
 		vm_fail(l->vm, "a message to node %u found no way (%s)", node, err_name(err));

@@ -13,12 +13,11 @@
 
 #include "hv/base/report.h"
 #include "hv/cluster/nodemsg.h"
+#include "hv/cluster/parts.h"
 #include "hv/cluster/uplink.h"
 #include "hv/core/vm.h"
 #include "net/pages/pagewire.h"
 #include "net/transport/outbox.h"
-
-#define LINK_BODY_MAX (64 + NODE_TEXT)
 
 /* What is done about one kind of message. `body` is good until the handler returns; the lock is held. */
 struct link_handler {
@@ -48,7 +47,7 @@ struct link {
 	struct outbox out;
 	struct pagewire pages[VM_MAX_NODES]; /* by peer */
 	struct pagewire_scratch scratch;
-	uint8_t unpacked[LINK_BODY_MAX + PAGE_SIZE];
+	uint8_t unpacked[NODE_BODY_MAX + PAGE_SIZE];
 	/* Messages that were dropped, being nothing that their sender may say. */
 	uint64_t strange[NODE_KINDS];
 };
@@ -57,11 +56,8 @@ struct link {
 void link_init(struct link *l, struct uplink *wire);
 /* From now on messages go to `client`; vm->nodes.count stands, the membership need not. */
 void link_start(struct link *l, struct vm *vm, const struct link_client *client);
-/*
- * Room for what waits for the others, and for the pages both ends remember; once the membership is known. A
- * node has at most `requests` requests for pages open, and gives back `puts` pages at once.
- */
-int link_members(struct link *l, unsigned requests, unsigned puts, struct why *why) MUST_CHECK;
+/* Room for what waits for the others, and for the pages both ends remember; once the membership is known. */
+int link_members(struct link *l, const struct parts *parts, struct why *why) MUST_CHECK;
 
 void link_lock(struct link *l);
 /* Sends what is due, then lets others in. */

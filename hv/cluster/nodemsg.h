@@ -49,7 +49,9 @@ struct PACKED node_ready {
 };
 ASSERT_SIZE(struct node_ready, 1);
 
-#define NODE_TEXT 200
+#define NODE_TEXT     200
+/* The longest body, and any place in it where a page may begin. */
+#define NODE_BODY_MAX (64 + NODE_TEXT)
 
 struct PACKED node_stopped {
 	uint8_t how; /* enum vm_stop */

@@ -10,6 +10,7 @@
 
 #include "hv/cluster/link.h"
 #include "hv/cluster/nodemsg.h"
+#include "hv/cluster/parts.h"
 #include "hv/core/vm.h"
 
 struct remote {
@@ -34,10 +35,9 @@ struct remote {
 /*
  * Waits for the membership, whose formation has begun (uplink.h), and takes from it and from the head what
  * vm->nodes, vm->cpu_count, vm->ram_bytes and vm->tsc_hz are; `mem` (0: as much as the nodes give) counts on
- * the head alone. `offers` gets the bytes that each node gives. vm->link has started.
+ * the head alone. `parts` is filled in for share_init(). vm->link has started.
  */
-int remote_join(struct vm *vm, uint64_t mem, uint64_t offers[VM_MAX_NODES],
-		struct why *why) MUST_CHECK;
+int remote_join(struct vm *vm, uint64_t mem, struct parts *parts, struct why *why) MUST_CHECK;
 
 /* The first CPU: this node waits for the machine's start. On the head it returns when all nodes do. */
 void remote_ready_all(struct vm *vm);

@@ -8,40 +8,13 @@
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
 
-#define STRIPE_SHIFT 4        /* 64 KiB go to one home */
-#define SLOTS_EACH   16       /* of the node that offers most */
-#define NODE_SPARE   MIB(8)   /* nested page tables */
-#define CPU_SPARE    KIB(512) /* of each: control structures, copies of page tables */
-#define GUESSES      4096
-#define GUESS_FROM   2
-#define AHEAD_FROM   2
-#define AHEAD_SHIFT  4
-#define HEAT_SETS    256
-#define HEAT_SHOWN   8
-
-/* Time for one instruction, entry and exit included; emulators of CPUs are slow. */
-#define HOLD_NS      (50 * NS_PER_US)
-#define HOLD_MAX_NS  (20 * NS_PER_MS)
-#define HOLD_FETCHES 8
-
-const struct share_config share_usual = {
-	.set_max = 12,
-	.kept_max = 8,
-	.ahead_max = 16,
-	.cache_min = 1024,
-	.cache_max = UINT32_MAX,
-	.reserve_max = 64,
-	.hold_ns = HOLD_NS,
-};
-
-STATIC_ASSERT(LAYOUT_VGA_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "pages asked for ahead end there");
-STATIC_ASSERT(LAYOUT_DEVICE_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "and there");
+#define HEAT_SHOWN 8
 
 /* QEMU's AMD-V can lose an interrupt that comes just when a CPU enters or leaves the guest. */
 #define KICK_AGAIN_NS NS_PER_MS
 
-/* The engine's agents: each local CPU as its guest's, and as the hypervisor's. */
 enum { AGENT_GUEST, AGENT_HYPER, AGENTS_PER_CPU };
+STATIC_ASSERT((int)AGENTS_PER_CPU == SHARE_AGENTS, "as parts.h counts them");
 
 static struct vcpu *local_cpu(struct vm *vm, unsigned i)
 {
@@ -377,25 +350,9 @@ static void release(struct vm *vm)
 
 /* --- Making it --- */
 
-/* Homes in proportion to what the nodes offer: each stands in the table up to SLOTS_EACH times. */
-static uint32_t make_slots(const struct vm *vm, const uint64_t *offers, uint16_t *slots)
-{
-	uint64_t most = 1;
-	uint32_t count = 0;
-
-	for (unsigned i = 0; i < vm->nodes.count; i++)
-		most = MAX(most, offers[i]);
-	for (unsigned turn = 0; turn < SLOTS_EACH; turn++)
-		for (unsigned i = 0; i < vm->nodes.count; i++)
-			if (turn == 0 || offers[i] * SLOTS_EACH / most > turn)
-				slots[count++] = (uint16_t)i;
-	return count;
-}
-
 static void *take(size_t bytes)
 {
-	unsigned order = pmem_order(bytes);
-	hpa_t mem = order <= PMEM_MAX_ORDER ? pmem_alloc_zeroed(order) : PMEM_NONE;
+	hpa_t mem = pmem_take(bytes);
 
 	return mem == PMEM_NONE ? NULL : pmem_virt(mem);
 }
@@ -403,70 +360,36 @@ static void *take(size_t bytes)
 static int too_little(const struct vm *vm, uint64_t needed, uint64_t free, struct why *why)
 {
 	return why_set(why, ERR_NOMEM,
-		       "too little RAM: the guest is to have %llu MiB, of which this node has to "
-		       "give %llu, and it has %llu MiB free; ask for less (mem=) or add RAM",
+		       "too little RAM: of a guest with %llu MiB this node has to give %llu MiB, "
+		       "tables included, and it has %llu MiB free; ask for less (mem=) or add RAM",
 		       (unsigned long long)(vm->ram_bytes >> 20),
-		       (unsigned long long)(needed >> 20), (unsigned long long)(free >> 20));
-}
-
-static uint64_t homed_pages(const struct dsm_config *c)
-{
-	uint64_t stripes = (c->gfns >> c->stripe_shift) + 1;
-	uint32_t own = 0;
-
-	for (uint32_t i = 0; i < c->slot_count; i++)
-		own += c->slots[i] == c->self;
-	return (stripes / c->slot_count + 1) * own << c->stripe_shift;
+		       (unsigned long long)(needed >> 20) + 1, (unsigned long long)(free >> 20));
 }
 
 /* As many frames for other nodes' pages as there is RAM for, at most one for each of those. */
-static int size_cache(const struct vm *vm, struct dsm_config *c, struct why *why)
+static int size_cache(const struct vm *vm, const struct parts *p, struct dsm_config *c,
+		      struct why *why)
 {
-	const struct share_config *sizes = vm->share->config;
-	/* What a page of the cache costs besides its frame, and a page that is homed here. */
-	const uint64_t cached = PAGE_SIZE + 192, homed = PAGE_SIZE + 40;
-	uint64_t free = pmem_free_bytes(), own = homed_pages(c);
-	uint64_t ram_own = MIN(own, (vm->ram_bytes >> PAGE_SHIFT));
-	uint64_t needed = ram_own * homed + (own - ram_own) * 40 + NODE_SPARE +
-			  vm->nodes.local_cpus * CPU_SPARE;
-	uint64_t cache;
+	uint64_t free = pmem_free_bytes(), needed = parts_memory(p, c, vm->ram_bytes);
 
-	if (free < needed + sizes->cache_min * cached)
-		return too_little(vm, needed + sizes->cache_min * cached, free, why);
-	cache = MIN((free - needed) / cached, MIN(c->gfns, (uint64_t)sizes->cache_max));
-	c->cache_frames = (uint32_t)MAX(cache, (uint64_t)sizes->cache_min);
-	c->cache_reserve = MIN(c->cache_frames / 16, sizes->reserve_max);
+	if (free < needed)
+		return too_little(vm, needed, free, why);
+	c->cache_frames +=
+		(uint32_t)MIN((free - needed) / parts_cached(),
+			      MIN(c->gfns, (uint64_t)p->sizes->cache_max - c->cache_frames));
+	c->cache_reserve = MIN(c->cache_frames / 16, p->sizes->reserve_max);
 	return 0;
 }
 
-int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct why *why)
+int share_init(struct share *s, struct vm *vm, const struct parts *parts, struct why *why)
 {
-	uint16_t slots[SLOTS_EACH * VM_MAX_NODES];
-	struct dsm_config c = {
-		.nodes = (uint16_t)vm->nodes.count,
-		.self = (uint16_t)vm->nodes.self,
-		.agents = (uint16_t)(vm->nodes.local_cpus * AGENTS_PER_CPU),
-		.peer_agents = (uint16_t)(vm->nodes.most_cpus * AGENTS_PER_CPU),
-		.set_max = s->config->set_max,
-		.kept_max = s->config->kept_max,
-		.gfns = layout_ram_end(vm->ram_bytes) >> PAGE_SHIFT,
-		.stripe_shift = STRIPE_SHIFT,
-		.slot_count = make_slots(vm, offers, slots),
-		.slots = slots,
-		.hold_ns = s->config->hold_ns,
-		.hold_max_ns = HOLD_MAX_NS,
-		.hold_fetches = HOLD_FETCHES,
-		.guesses = GUESSES,
-		.guess_from = GUESS_FROM,
-		.ahead_max = s->config->ahead_max,
-		.ahead_from = AHEAD_FROM,
-		.ahead_shift = AHEAD_SHIFT,
-		.heat_sets = HEAT_SETS,
-	};
+	uint16_t slots[PARTS_SLOTS];
+	struct dsm_config c;
 	size_t size;
 	void *mem;
 
-	if (size_cache(vm, &c, why))
+	parts_config(parts, vm->nodes.self, vm->ram_bytes, slots, &c);
+	if (size_cache(vm, parts, &c, why))
 		return ERR_NOMEM;
 	size = dsm_size(&c, why);
 	if (!size)
@@ -486,16 +409,6 @@ int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct wh
 		 (unsigned long long)(dsm_home_frames(s->dsm) >> 8),
 		 (unsigned long long)(c.gfns >> 8), (unsigned long long)(c.cache_frames >> 8));
 	return 0;
-}
-
-unsigned share_requests(const struct vm *vm)
-{
-	return vm->nodes.most_cpus * AGENTS_PER_CPU + vm->share->config->ahead_max;
-}
-
-unsigned share_puts(const struct vm *vm)
-{
-	return vm->share->config->reserve_max;
 }
 
 /* --- Counters --- */

@@ -19,21 +19,10 @@
 #include "dsm/dsm.h"
 #include "hv/base/report.h"
 #include "hv/cluster/link.h"
+#include "hv/cluster/parts.h"
 #include "hv/core/vm.h"
 
 #define SHARE_KICKS_MAX 512
-
-/* How much a node keeps, holds and asks for. */
-struct share_config {
-	/* As those of struct dsm_config. */
-	uint16_t set_max, kept_max, ahead_max;
-	uint64_t hold_ns;
-	/* Frames for other nodes' pages; and how many of them are made free before they are needed. */
-	uint32_t cache_min, cache_max, reserve_max;
-};
-
-/* A real node's. */
-extern const struct share_config share_usual;
 
 struct share {
 	const struct share_config *config; /* whoever makes the share sets it */
@@ -48,18 +37,14 @@ struct share {
 };
 
 /*
- * Makes the node's part of the memory of `vm`: vm->ram_bytes, vm->nodes, vm->npt and vm->link stand. `offers`
- * are the bytes each node of the cluster gives, the same on every node. Fails with a sentence when this
- * node has too little RAM for its part.
+ * Makes the node's part of the memory of `vm`: vm->ram_bytes, vm->nodes, vm->npt and vm->link stand. `parts` is
+ * the same on every node. Fails with a sentence when this node has less RAM than it said.
  */
-int share_init(struct share *s, struct vm *vm, const uint64_t *offers, struct why *why) MUST_CHECK;
+int share_init(struct share *s, struct vm *vm, const struct parts *parts,
+	       struct why *why) MUST_CHECK;
 
 /* The memory of a node of several: vm->ram, once vm->share stands. */
 extern const struct vm_ram share_ram;
-
-/* Requests that one node can have open, and pages that it gives back at once, for link_members(). */
-unsigned share_requests(const struct vm *vm);
-unsigned share_puts(const struct vm *vm);
 
 /* For the link; see struct link_client. They do nothing before share_init(). */
 void share_message(struct vm *vm, unsigned from, const void *body, size_t len);

@@ -213,14 +213,21 @@ static int address_parse(const char *text, uint32_t *address, struct why *why)
 	return 0;
 }
 
+/* The cards' rings, and what there is of each peer. */
+static size_t network_memory(const struct uplink_options *o)
+{
+	return netnode_memory((unsigned)o->nodes, (uint16_t)o->mtu);
+}
+
 static int configure(const struct uplink_options *o, struct netnode_config *c, struct why *why)
 {
+	uint64_t own = PAGE_SIZE << pmem_order(network_memory(o));
 	int err = 0;
 
 	*c = (struct netnode_config){
 		.cluster = {.nodes = (uint16_t)o->nodes,
 			    .cpus = (uint16_t)o->cpus,
-			    .ram = o->ram,
+			    .ram = o->ram > own ? o->ram - own : 0,
 			    .tsc_khz = (uint32_t)(tsc_hz() / 1000),
 			    .tsc_invariant = tsc_invariant() || o->tsc_trusted,
 			    .has_guest = o->has_guest,
@@ -289,7 +296,7 @@ struct uplink *uplink_start(const struct uplink_options *options, struct why *wh
 {
 	static struct netnode_config config;
 	struct uplink *u = &the_uplink;
-	size_t size = netnode_memory((unsigned)options->nodes, (uint16_t)options->mtu);
+	size_t size = network_memory(options);
 	hpa_t mem;
 
 	if (configure(options, &config, why) || find_card(u, why))

@@ -20,7 +20,7 @@ struct uplink_options {
 	const char *head;   /* MAC of the head as text, empty: not named */
 	const char *syslog; /* address as text, empty: none */
 	uint64_t mtu;       /* 1500 or more */
-	uint64_t cpus, ram; /* what the node offers, bytes */
+	uint64_t cpus, ram; /* what the node offers, bytes; what the network takes is taken off */
 	uint64_t lost_ns;   /* silence after which another node counts as lost */
 	bool has_guest;
 	bool tsc_trusted; /* take the TSC for invariant though the CPU does not say so, as emulators' is */

@@ -127,7 +127,7 @@ static int alone(unsigned cpu_count, struct why *why)
 }
 
 /* A node of several: which vCPUs and which memory are here follows from the membership. */
-static int together(uint64_t offers[VM_MAX_NODES], struct why *why)
+static int together(struct parts *parts, struct why *why)
 {
 	vm.nodes.count = (unsigned)config.options->nodes;
 	vm.share = &share;
@@ -135,7 +135,7 @@ static int together(uint64_t offers[VM_MAX_NODES], struct why *why)
 	vm.ram = &share_ram;
 	vm.far = &remote_far;
 	link_start(&link, &vm, &cluster_client);
-	return remote_join(&vm, config.options->mem, offers, why);
+	return remote_join(&vm, config.options->mem, parts, why);
 }
 
 static void number_vcpus(void)
@@ -199,7 +199,7 @@ static int open_devices(const struct options *o, struct why *why)
 
 int machine_create(const struct machine_config *c, unsigned cpu_count, struct why *why)
 {
-	uint64_t offers[VM_MAX_NODES];
+	struct parts parts;
 	bool shared = c->options->nodes > 1;
 	int err;
 
@@ -219,13 +219,13 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		vm.features.large_pages = false;
 	apic_book_init(&vm.book);
 	intr_setup();
-	err = shared ? together(offers, why) : alone(cpu_count, why);
+	err = shared ? together(&parts, why) : alone(cpu_count, why);
 	if (!err && vm_is_head(&vm))
 		err = choose_files(why);
 	if (!err)
 		err = create_npt(why);
 	if (!err && shared)
-		err = share_init(&share, &vm, offers, why);
+		err = share_init(&share, &vm, &parts, why);
 	if (err)
 		return err;
 	choose_features(shared);

@@ -6,6 +6,7 @@
 /* What state[] says of a block's first frame; 0 for frames inside a block or not ours. */
 #define HEAD_FREE  0x80u
 #define HEAD_TAKEN 0x40u
+#define HEAD_KEPT  (HEAD_TAKEN | 0x3fu) /* of no order: taken for good */
 
 static struct list *node_of(struct buddy *b, uint64_t frame)
 {
@@ -54,11 +55,9 @@ static void merge(struct buddy *b, uint64_t frame, unsigned order)
 	put_block(b, frame, order);
 }
 
-void buddy_add(struct buddy *b, uint64_t first, uint64_t count)
+static void give(struct buddy *b, uint64_t first, uint64_t count)
 {
-	ASSERT(range_within(first, count, b->frames));
 	b->free_frames += count;
-	b->total_frames += count;
 	while (count) {
 		unsigned order = first ? bit_lowest(first) : BUDDY_MAX_ORDER;
 
@@ -67,6 +66,21 @@ void buddy_add(struct buddy *b, uint64_t first, uint64_t count)
 		first += BIT(order);
 		count -= BIT(order);
 	}
+}
+
+void buddy_add(struct buddy *b, uint64_t first, uint64_t count)
+{
+	ASSERT(range_within(first, count, b->frames));
+	b->total_frames += count;
+	give(b, first, count);
+}
+
+void buddy_trim(struct buddy *b, uint64_t frame, unsigned order, uint64_t count)
+{
+	ASSERT(frame < b->frames && b->state[frame] == (HEAD_TAKEN | order));
+	ASSERT(count >= 1 && count <= BIT(order));
+	b->state[frame] = HEAD_KEPT;
+	give(b, frame + count, BIT(order) - count);
 }
 
 uint64_t buddy_alloc(struct buddy *b, unsigned order)

@@ -26,6 +26,11 @@ void buddy_add(struct buddy *b, uint64_t first, uint64_t count);
 
 /* First frame of a block, or BUDDY_NONE. */
 uint64_t buddy_alloc(struct buddy *b, unsigned order);
+/*
+ * Gives back what a taken block of 2^order frames has behind its first `count`, 1 or more. What stays is
+ * taken for good.
+ */
+void buddy_trim(struct buddy *b, uint64_t frame, unsigned order, uint64_t count);
 /* A double free or a wrong order is a broken invariant and panics. */
 void buddy_free(struct buddy *b, uint64_t frame, unsigned order);
 

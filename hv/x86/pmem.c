@@ -133,6 +133,24 @@ hpa_t pmem_alloc_zeroed(unsigned order)
 	return pa;
 }
 
+hpa_t pmem_take(size_t bytes)
+{
+	uint64_t pages = align_up(MAX(bytes, (size_t)1), PAGE_SIZE) >> PAGE_SHIFT;
+	unsigned order = pmem_order(bytes);
+	hpa_t pa = pmem_alloc(order);
+
+	if (pa == PMEM_NONE)
+		return PMEM_NONE;
+	memset(phys_to_virt(pa), 0, pages << PAGE_SHIFT);
+	spin_lock(&pm.lock);
+	if (pa < LOW_LIMIT)
+		buddy_trim(&pm.low, pa >> PAGE_SHIFT, order, pages);
+	else
+		buddy_trim(&pm.high, (pa - LOW_LIMIT) >> PAGE_SHIFT, order, pages);
+	spin_unlock(&pm.lock);
+	return pa;
+}
+
 void pmem_free(hpa_t base, unsigned order)
 {
 	spin_lock(&pm.lock);

@@ -20,6 +20,8 @@ hpa_t pmem_alloc(unsigned order) MUST_CHECK;
 hpa_t pmem_alloc_zeroed(unsigned order) MUST_CHECK;
 /* Below 4 GiB, for devices and structures that reach no further. */
 hpa_t pmem_alloc_low(unsigned order) MUST_CHECK;
+/* So many bytes of zeros, in whole pages one after the other, for good; PMEM_NONE when that can't be had. */
+hpa_t pmem_take(size_t bytes) MUST_CHECK;
 /* `order` is the one it was allocated with. */
 void pmem_free(hpa_t base, unsigned order);
 

@@ -154,6 +154,30 @@ static void wrong_frees_panic(void **state)
 	assert_true(free_panics(&r->b, frame, 2));
 }
 
+/* Of 2^8 frames so many stay; all others can be had again, and nobody gets those that stay. */
+static void a_trimmed_block_gives_its_tail_back(void **state)
+{
+	struct rig *r = *state;
+
+	give(r, 0, FRAMES);
+	for (unsigned count = 1; count <= 256; count += 51) {
+		uint64_t before = r->b.free_frames, frame = buddy_alloc(&r->b, 8);
+
+		if (frame == BUDDY_NONE)
+			break;
+		buddy_trim(&r->b, frame, 8, count);
+		assert_int_equal(r->b.free_frames, before - count);
+		for (uint64_t f = frame; f < frame + count; f++) {
+			assert_int_equal(r->owner[f], 1);
+			r->owner[f] = 3;
+		}
+		assert_true(free_panics(&r->b, frame, 8));
+	}
+	for (uint64_t frame; (frame = buddy_alloc(&r->b, 0)) != BUDDY_NONE;)
+		mark(r, frame, 0, 1, 2);
+	assert_int_equal(r->b.free_frames, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +187,8 @@ int main(void)
 						rig_free),
 		cmocka_unit_test_setup_teardown(small_blocks_split_large_ones, rig_make, rig_free),
 		cmocka_unit_test_setup_teardown(wrong_frees_panic, rig_make, rig_free),
+		cmocka_unit_test_setup_teardown(a_trimmed_block_gives_its_tail_back, rig_make,
+						rig_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
