@@ -81,6 +81,35 @@ static void set_eoi_exits(struct vcpu *v)
 }
 
 /*
+ * The page whose accesses hardware watches is one for the node, in its one nested table, but only a CPU
+ * whose LAPIC is there watches it. Any other, in x2APIC mode, with its LAPIC off or elsewhere, would find
+ * memory of the node's own there, which no other node sees. So the page is mapped as long as all CPUs of
+ * the node have their LAPIC there; else every access leaves the guest, and devices.c decides for each CPU
+ * whether it meets a LAPIC or a hole. Systems switch all their CPUs at once, so hardly one is ever slower
+ * for another's sake.
+ *
+ * Called before hardware is told of the new mode. A CPU that still watches may use what its TLB has: it is
+ * the same page. One that has ceased to drops it here, before it enters the guest again.
+ */
+static void follow_page(struct vcpu *v, bool away)
+{
+	struct vm *vm = v->vm;
+
+	if (away == v->apic_away)
+		return;
+	v->apic_away = away;
+	spin_lock(&vm->mem_lock);
+	if (away && vm->apics_away++ == 0)
+		(void)vm->ops->npt_map(vm->npt, LAYOUT_LAPIC, 0, 0, NPT_NONE);
+	/* Should this fail, accesses exit as before. */
+	if (!away && --vm->apics_away == 0)
+		(void)vm->ops->npt_map_apic(vm->npt, LAYOUT_LAPIC);
+	spin_unlock(&vm->mem_lock);
+	if (away)
+		vm->ops->npt_flush(vm->npt);
+}
+
+/*
  * Follows IA32_APIC_BASE. Hardware knows one place for the page; a guest that moves it gets the
  * software LAPIC, and so does one in x2APIC mode where hardware knows only the page.
  */
@@ -96,6 +125,7 @@ static void set_mode(struct vcpu *v)
 	/* What hardware delivers from the page until now must be seen before it stops. */
 	intr_lapic(v);
 	v->use_vid = (page || msrs) && f->apic_registers && f->interrupt_delivery;
+	follow_page(v, !page);
 	v->vm->ops->apic_mode(&v->virt, page || mode == APIC_X2APIC, mode == APIC_X2APIC);
 	set_eoi_exits(v);
 	v->recheck = true;

@@ -148,6 +148,13 @@ static void number_vcpus(void)
 	}
 }
 
+/* The page is watched only with the rest of the help: mapped without, it would be memory. */
+static bool apic_hw(void)
+{
+	return config.options->apic_hw == APIC_HW_AUTO && vm.features.tpr_shadow &&
+	       vm.features.apic_access_page;
+}
+
 static int create_npt(struct why *why)
 {
 	int err = 0;
@@ -155,7 +162,7 @@ static int create_npt(struct why *why)
 	vm.npt = vm.ops->npt_create(why);
 	if (!vm.npt)
 		return ERR_NOMEM;
-	if (vm.features.apic_access_page && config.options->apic_hw == APIC_HW_AUTO)
+	if (apic_hw())
 		err = vm.ops->npt_map_apic(vm.npt, LAYOUT_LAPIC);
 	return err ? why_set(why, err, "no RAM for the guest's APIC page (%s)", err_name(err)) : 0;
 }
@@ -381,8 +388,7 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 	if (page == PMEM_NONE)
 		return why_set(why, ERR_NOMEM, "no RAM for the APIC page of vCPU %u", v->index);
 	v->lapic.regs = pmem_virt(page);
-	v->apic_hw = config.options->apic_hw == APIC_HW_AUTO && vm.features.tpr_shadow &&
-		     vm.features.apic_access_page;
+	v->apic_hw = apic_hw();
 
 	struct virt_config virt = {
 		.npt = vm.npt,

@@ -107,6 +107,7 @@ struct vcpu {
 	bool apic_hw;                /* hardware helps with the LAPIC page */
 	bool use_vid;                /* hardware delivers this vCPU's interrupts */
 	bool vid_stale;              /* the guest ran since the LAPIC last looked at its page */
+	bool apic_away;              /* the LAPIC is not at its page: counted in vm->apics_away */
 	struct vtlb *vtlb;           /* NULL: the CPU walks the guest's page tables */
 	_Atomic bool pv_unhalt;      /* a KICK_CPU hypercall named this vCPU */
 	uint64_t armed_deadline;     /* host TSC for which the host timer is set; 0: not */
@@ -168,6 +169,7 @@ struct vm {
 	_Atomic uint64_t epoch; /* rises when rights to memory are taken away or time moves */
 
 	struct spinlock mem_lock;
+	unsigned apics_away; /* of this node's vCPUs; the LAPIC page is mapped when it is 0 */
 	uint64_t ram_bytes;
 	hpa_t *frames; /* per RAM frame in gpa order without the holes; 0: not backed yet */
 	_Atomic uint64_t backed; /* how many are */

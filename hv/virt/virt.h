@@ -200,7 +200,7 @@ struct virt_ops {
 	struct npt *(*npt_create)(struct why *why);
 	int (*npt_map)(struct npt *npt, gpa_t gpa, hpa_t hpa, unsigned order, enum npt_perm perm);
 	enum npt_perm (*npt_query)(struct npt *npt, gpa_t gpa, hpa_t *hpa);
-	/* The APIC page, where apic_access_page is used. */
+	/* The APIC page, where apic_access_page is used; npt_map takes it away again. */
 	int (*npt_map_apic)(struct npt *npt, gpa_t gpa);
 	/* Forgets every cached translation of the table on the calling CPU. */
 	void (*npt_flush)(struct npt *npt);

@@ -411,6 +411,17 @@ static int apic_base_try(uint64_t bits)
 	return wrmsr_try(MSR_APIC_BASE, LAPIC_BASE | APIC_BASE_BSP | bits);
 }
 
+#define HOLE ((volatile uint32_t *)(LAPIC_BASE + LAPIC_SVR))
+
+/* Nothing is where the page was: what is written does not stay. */
+static void check_no_page(void)
+{
+	if (!machine.amalgam)
+		return;
+	*HOLE = 0x12345678;
+	CHECK_EQ(*HOLE, 0xffffffff);
+}
+
 static void test_x2apic(void)
 {
 	uint32_t id = lapic_id(), ldr;
@@ -425,6 +436,7 @@ static void test_x2apic(void)
 	ldr = (uint32_t)rdmsr(0x80d);
 	CHECK_EQ(ldr, (id & 0xffff0) << 12 | 1u << (id & 0xf));
 	check_x2apic_msrs();
+	check_no_page();
 	trap_hook(VEC_USER, eoi_only);
 	wrmsr(0x83f, VEC_USER);
 	irq_window();
@@ -438,6 +450,7 @@ static void test_x2apic(void)
 	CHECK(apic_base_try(APIC_BASE_ENABLE) == VEC_GP, "x2APIC to xAPIC directly");
 	CHECK(apic_base_try(APIC_BASE_X2APIC) == VEC_GP, "x2APIC with the enable bit cleared");
 	CHECK(apic_base_try(0) == -1, "x2APIC to disabled");
+	check_no_page();
 	CHECK(apic_base_try(APIC_BASE_ENABLE | APIC_BASE_X2APIC) == VEC_GP, "disabled to x2APIC");
 	CHECK(apic_base_try(APIC_BASE_ENABLE) == -1, "disabled to xAPIC");
 	lapic_reset();
@@ -450,10 +463,41 @@ static void test_global_disable(void)
 		test_skip("this emulator's APIC can't be enabled again");
 	wrmsr(MSR_APIC_BASE, LAPIC_BASE | APIC_BASE_BSP);
 	CHECK(!(cpuid(1, 0).d & BIT32(9)), "CPUID still shows the APIC");
+	check_no_page();
 	wrmsr(MSR_APIC_BASE, LAPIC_BASE | APIC_BASE_BSP | APIC_BASE_ENABLE);
 	CHECK(cpuid(1, 0).d & BIT32(9), "CPUID does not show the APIC again");
 	CHECK_EQ(lapic_read(LAPIC_SVR) & (SVR_ENABLE | 0xff), 0xff);
 	lapic_reset();
+	test_self_ipi();
+}
+
+static void see_own_page(void *arg)
+{
+	*(volatile uint32_t *)arg = lapic_read(LAPIC_ID) >> 24;
+	lapic_write(LAPIC_ESR, 0);
+	lapic_write(LAPIC_LVT_ERROR, LVT_MASKED | VEC_USER);
+}
+
+/* One CPU's LAPIC is in another mode than the next one's. */
+static void test_mixed_modes(void)
+{
+	volatile uint32_t seen = ~0u;
+
+	if (!machine.amalgam)
+		test_skip("emulators' LAPICs are in one mode all or can't be switched back");
+	smp_start_all(2);
+	REQUIRE(apic_base_try(APIC_BASE_ENABLE | APIC_BASE_X2APIC) == -1, "can't be enabled");
+	smp_call(1, see_own_page, (void *)&seen);
+	smp_wait(1, 5000);
+	CHECK_EQ(seen, cpu_get(1)->apic_id);
+	check_no_page();
+	CHECK(apic_base_try(0) == -1, "x2APIC to disabled");
+	CHECK(apic_base_try(APIC_BASE_ENABLE) == -1, "disabled to xAPIC");
+	lapic_reset();
+	CHECK_EQ(*(volatile uint32_t *)(LAPIC_BASE + LAPIC_ID) >> 24, cpu_get(0)->apic_id);
+	smp_call(1, see_own_page, (void *)&seen);
+	smp_wait(1, 5000);
+	CHECK_EQ(seen, cpu_get(1)->apic_id);
 	test_self_ipi();
 }
 
@@ -485,6 +529,7 @@ const struct test guest_tests[] = {
 	{"software-disable", test_software_disable},
 	{"x2apic", test_x2apic},
 	{"global-disable", test_global_disable},
+	{"mixed-modes", test_mixed_modes},
 	{"apic-base-reserved", test_apic_base_reserved},
 	{NULL, NULL},
 };
