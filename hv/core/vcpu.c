@@ -3,6 +3,7 @@
 #include "hv/core/arch.h"
 #include "hv/core/intr.h"
 #include "hv/core/vtlb.h"
+#include "hv/x86/cpu.h"
 
 static bool wants_service(struct vcpu *v)
 {
@@ -34,6 +35,12 @@ void vcpu_run(struct vcpu *v)
 		if (ram->enter && !ram->enter(v))
 			continue;
 		vm->ops->run(&v->virt, 0, &exit);
+		/*
+		 * The guest's non-temporal stores may still be in this CPU's write-combining buffers, which no
+		 * manual says that an exit empties. They come before anything that is told of this stay: that
+		 * the CPU is out of the guest, a right given back, an interrupt, a device's register.
+		 */
+		cpu_drain_stores();
 		if (ram->leave)
 			ram->leave(v, &exit);
 		v->vid_stale = v->use_vid;

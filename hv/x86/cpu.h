@@ -174,6 +174,12 @@ static inline void cpu_pause(void)
 	__asm__ volatile("pause" ::: "memory");
 }
 
+/* All stores of this CPU so far, non-temporal ones too, are seen before any later one. SDM vol. 3, 12.3.1 */
+static inline void cpu_drain_stores(void)
+{
+	__asm__ volatile("sfence" ::: "memory");
+}
+
 static inline void cpu_hlt(void)
 {
 	__asm__ volatile("hlt" ::: "memory");
