@@ -9,7 +9,7 @@ HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/options.c hv/c
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
               hv/cluster/parts.c \
               $(addprefix hv/insn/,alu.c emulate.c emulate_cr.c emulate_mem.c emulate_string.c walk.c) \
-              $(addprefix hv/virt/,preflight.c fault.c nested.c) \
+              $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \
               $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_regs.c) \
               $(addprefix hv/vmx/,ept.c vmx_caps.c vmx_check.c vmx_event.c vmx_exit.c vmx_regs.c) \

@@ -10,13 +10,12 @@
 #include "hv/core/vcpu.h"
 #include "hv/core/vtlb.h"
 #include "hv/insn/walk.h"
+#include "hv/virt/fault.h"
 #include "hv/x86/cpu.h"
 
 void vcpu_inject(struct vcpu *v, uint8_t vector, uint32_t code)
 {
-	bool has_code = vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) ||
-			vector == VECTOR_AC;
-	struct virt_event event = {EVENT_EXCEPTION, vector, has_code, code};
+	struct virt_event event = {EVENT_EXCEPTION, vector, fault_has_code(vector), code};
 
 	v->vm->ops->inject(&v->virt, &event);
 }

@@ -28,11 +28,6 @@
 #define VECTOR_BP 3
 #define VECTOR_OF 4
 
-/* Exceptions that push an error code in protected mode. APM vol. 2, table 8-1 */
-#define VECTORS_WITH_CODE                                                                     \
-	(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) | \
-	 BIT(VECTOR_PF) | BIT(VECTOR_AC))
-
 #define NOT_SHADOWED UINT64_MAX /* no RIP */
 
 #define EXCEPTIONS_WORD   (SVM_EXIT_EXCEPTION / 32)
@@ -52,8 +47,7 @@ void svm_event_intercepts(struct svm_vcpu *x)
 
 static uint64_t exception_of(const struct svm_vcpu *x, uint8_t vector, uint32_t code)
 {
-	bool has_code =
-		(x->vmcb->save.cr0 & CR0_PE) && vector < 32 && (VECTORS_WITH_CODE >> vector & 1);
+	bool has_code = (x->vmcb->save.cr0 & CR0_PE) && fault_has_code(vector);
 
 	return EVENT_VALID | EVENT_TYPE_FIELD(EVENT_TYPE_EXCEPTION) | vector |
 	       (has_code ? EVENT_HAS_CODE | EVENT_CODE_FIELD(code) : 0);
@@ -186,7 +180,7 @@ static void step_done(struct svm_vcpu *x)
 static void give_back(struct svm_vcpu *x, uint8_t vector)
 {
 	const struct vmcb_control *c = &x->vmcb->control;
-	struct virt_event event = {EVENT_EXCEPTION, vector, VECTORS_WITH_CODE >> vector & 1,
+	struct virt_event event = {EVENT_EXCEPTION, vector, fault_has_code(vector),
 				   (uint32_t)c->exit_info1};
 
 	if (vector == VECTOR_PF)

@@ -2,10 +2,7 @@
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/cpu.h"
 
-/* APM vol. 2, 5.5.2: changes of these drop translations; software has to do as hardware. */
-#define CR0_TRANSLATION (CR0_PG | CR0_WP | CR0_PE)
-#define CR4_TRANSLATION (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
-#define CR0_CACHE       (CR0_CD | CR0_NW)
+#define CR0_CACHE (CR0_CD | CR0_NW)
 
 /* EFER.LMA follows from EFER.LME and CR0.PG; SVME is ours, and hidden from the guest. */
 static void efer_set(struct svm_vcpu *x, uint64_t cr0, uint64_t efer)

@@ -1,7 +1,7 @@
 /* The VMCB of a vCPU: controls, and the guest state after RESET and INIT. */
-#include "hv/base/string.h"
-#include "hv/virt/nested.h"
 #include "hv/svm/svm_vcpu.h"
+#include "hv/virt/nested.h"
+#include "hv/virt/reset.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/pcpu.h"
 #include "hv/x86/pmem.h"
@@ -9,10 +9,6 @@
 /* Between two PAUSEs of one loop lie fewer cycles than the threshold; see APM vol. 2, 15.14.4. */
 #define PAUSE_COUNT     3000
 #define PAUSE_THRESHOLD 128
-
-/* APM vol. 2, 14.1.3 (the same as on Intel CPUs) and 7.8.2 */
-#define RESET_CR0 (CR0_CD | CR0_NW | CR0_ET)
-#define RESET_PAT 0x0007040600070406ull
 
 static struct svm_vcpu *vcpus[PCPU_MAX];
 
@@ -39,28 +35,6 @@ static void write_controls(struct svm_vcpu *x, const struct virt_config *config)
 	c->nested_cr3 = config->npt->root;
 }
 
-/* Real mode as both RESET and INIT leave it; only CS differs. */
-static void reset_segments(struct virt_vcpu *v, uint16_t cs, uint64_t cs_base)
-{
-	struct virt_seg data = {.limit = 0xffff, .type = 3, .s = true, .present = true};
-	struct virt_seg code = {.selector = cs,
-				.limit = 0xffff,
-				.base = cs_base,
-				.type = 11,
-				.s = true,
-				.present = true};
-	struct virt_seg tr = {.limit = 0xffff, .type = 11, .present = true};
-	struct virt_seg ldtr = {.limit = 0xffff, .type = 2, .present = true};
-	struct virt_seg table = {.limit = 0xffff};
-
-	for (enum virt_seg_id id = SEG_ES; id <= SEG_GS; id++)
-		svm_seg_set(v, id, id == SEG_CS ? &code : &data);
-	svm_seg_set(v, SEG_TR, &tr);
-	svm_seg_set(v, SEG_LDTR, &ldtr);
-	svm_seg_set(v, SEG_GDTR, &table);
-	svm_seg_set(v, SEG_IDTR, &table);
-}
-
 /* DR0 to DR3 are the guest's at all times; DR6 and DR7 are in the VMCB. */
 static void reset_breakpoints(struct svm_vcpu *x)
 {
@@ -70,25 +44,22 @@ static void reset_breakpoints(struct svm_vcpu *x)
 }
 
 /* What INIT sets, RESET too. CR0's cache bits outlive an INIT. */
-static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t cs_base,
-		       uint64_t rip)
+static void init_state(struct virt_vcpu *v, const struct reset_start *start)
 {
 	struct svm_vcpu *x = v->vendor;
 	struct vmcb_save *s = &x->vmcb->save;
 
-	memset(v->gpr, 0, sizeof(v->gpr));
-	v->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping */
-	v->cr2 = 0;
-	reset_segments(v, cs, cs_base);
+	reset_registers(v, cpuid(1, 0).eax);
+	reset_segments(v, start, svm_seg_set);
 	s->cpl = 0;
 	s->rsp = 0;
-	s->rip = rip;
+	s->rip = start->rip;
 	s->rflags = RFLAGS_FIXED;
 	s->efer = EFER_SVME;
 	svm_walk_root(v, 0);
 	s->cr3 = 0;
 	s->cr4 = 0;
-	svm_reg_set(v, REG_CR0, cr0);
+	svm_reg_set(v, REG_CR0, start->cr0);
 	s->debugctl = 0;
 	x->vmcb->control.shadow = 0;
 	reset_breakpoints(x);
@@ -102,14 +73,14 @@ void svm_vcpu_reset(struct virt_vcpu *v)
 
 	x->vmcb->save.pat = RESET_PAT;
 	svm_msrs_reset(x);
-	init_state(v, RESET_CR0, 0xf000, 0xffff0000, 0xfff0);
+	init_state(v, &reset_power_on);
 }
 
 void svm_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector)
 {
-	uint64_t cache = svm_reg_get(v, REG_CR0) & (CR0_CD | CR0_NW);
+	struct reset_start start = reset_startup(svm_reg_get(v, REG_CR0), sipi_vector);
 
-	init_state(v, cache | CR0_ET, (uint16_t)(sipi_vector << 8), (uint64_t)sipi_vector << 12, 0);
+	init_state(v, &start);
 }
 
 /* One page for the guest's VMCB, one for the host's, one for struct svm_vcpu. */

@@ -1,5 +1,6 @@
 #include "hv/virt/fault.h"
 
+#include "hv/base/bits.h"
 #include "hv/virt/virt.h"
 
 enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
@@ -32,4 +33,13 @@ enum fault_sum fault_sum(int first, int second)
 		return FAULT_SHUTDOWN;
 	/* A page fault on top of a contributory one is an ordinary page fault; not the other way round. */
 	return a == CONTRIBUTORY && b == PAGE_FAULT ? FAULT_SECOND : FAULT_DOUBLE;
+}
+
+bool fault_has_code(uint8_t vector)
+{
+	const uint32_t with =
+		(uint32_t)(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) |
+			   BIT(VECTOR_GP) | BIT(VECTOR_PF) | BIT(VECTOR_AC));
+
+	return vector < 32 && with >> vector & 1;
 }

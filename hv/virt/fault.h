@@ -16,4 +16,7 @@ enum fault_sum {
 /* Both as the exception's vector. SDM vol. 3, tables 6-4 and 6-5; APM vol. 2, 8.2.9 */
 enum fault_sum fault_sum(int first, int second);
 
+/* Does the exception push an error code in protected mode? SDM vol. 3, table 6-1; APM vol. 2, table 8-1 */
+bool fault_has_code(uint8_t vector);
+
 #endif

@@ -1,5 +1,5 @@
 /* The VMCS of a vCPU: controls, host state, and the guest state after RESET and INIT. */
-#include "hv/base/string.h"
+#include "hv/virt/reset.h"
 #include "hv/vmx/ept.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
@@ -13,10 +13,6 @@
  */
 #define PLE_GAP    128
 #define PLE_WINDOW 4096
-
-/* SDM vol. 3, table 10-1 and 12.12.4 */
-#define RESET_CR0 (CR0_CD | CR0_NW | CR0_ET)
-#define RESET_PAT 0x0007040600070406ull
 
 /*
  * A machine check while the guest runs is the node's own, not the guest's. #DB and #AC can go on for ever
@@ -94,44 +90,19 @@ static void write_host_state(void)
 	vmwriten(VMCS_HOST_RIP, (uintptr_t)vmx_exit_entry);
 }
 
-/* Real mode as both RESET and INIT leave it; only CS differs. SDM vol. 3, table 10-1 */
-static void reset_segments(struct virt_vcpu *v, uint16_t cs, uint64_t cs_base)
-{
-	struct virt_seg data = {.limit = 0xffff, .type = 3, .s = true, .present = true};
-	struct virt_seg code = {.selector = cs,
-				.limit = 0xffff,
-				.base = cs_base,
-				.type = 11,
-				.s = true,
-				.present = true};
-	struct virt_seg tr = {.limit = 0xffff, .type = 11, .present = true};
-	struct virt_seg ldtr = {.limit = 0xffff, .type = 2, .present = true};
-	struct virt_seg table = {.limit = 0xffff};
-
-	for (enum virt_seg_id id = SEG_ES; id <= SEG_GS; id++)
-		vmx_seg_set(v, id, id == SEG_CS ? &code : &data);
-	vmx_seg_set(v, SEG_TR, &tr);
-	vmx_seg_set(v, SEG_LDTR, &ldtr);
-	vmx_seg_set(v, SEG_GDTR, &table);
-	vmx_seg_set(v, SEG_IDTR, &table);
-}
-
 /* What INIT sets, RESET too. CR0's cache bits outlive an INIT. */
-static void init_state(struct virt_vcpu *v, uint64_t cr0, uint16_t cs, uint64_t cs_base,
-		       uint64_t rip)
+static void init_state(struct virt_vcpu *v, const struct reset_start *start)
 {
 	struct vmx_vcpu *x = v->vendor;
 
-	memset(v->gpr, 0, sizeof(v->gpr));
-	v->gpr[GPR_RDX] = cpuid(1, 0).eax; /* family, model, stepping */
-	v->cr2 = 0;
-	reset_segments(v, cs, cs_base);
+	reset_registers(v, cpuid(1, 0).eax);
+	reset_segments(v, start, vmx_seg_set);
 	vmwriten(VMCS_GUEST_RSP, 0);
-	vmwriten(VMCS_GUEST_RIP, rip);
+	vmwriten(VMCS_GUEST_RIP, start->rip);
 	vmwriten(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmwrite64(VMCS_GUEST_EFER, 0);
 	vmx_reg_set(v, REG_CR4, 0);
-	vmx_reg_set(v, REG_CR0, cr0);
+	vmx_reg_set(v, REG_CR0, start->cr0);
 	vmwriten(VMCS_GUEST_CR3, 0);
 	vmwriten(VMCS_GUEST_DR7, DR7_RESET);
 	vmwrite64(VMCS_GUEST_DEBUGCTL, 0);
@@ -154,14 +125,14 @@ void vmx_vcpu_reset(struct virt_vcpu *v)
 	vmwriten(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmwriten(VMCS_GUEST_SYSENTER_EIP, 0);
 	vmx_msrs_reset();
-	init_state(v, RESET_CR0, 0xf000, 0xffff0000, 0xfff0);
+	init_state(v, &reset_power_on);
 }
 
 void vmx_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector)
 {
-	uint64_t cache = vmx_reg_get(v, REG_CR0) & (CR0_CD | CR0_NW);
+	struct reset_start start = reset_startup(vmx_reg_get(v, REG_CR0), sipi_vector);
 
-	init_state(v, cache | CR0_ET, (uint16_t)(sipi_vector << 8), (uint64_t)sipi_vector << 12, 0);
+	init_state(v, &start);
 }
 
 /* One page for the VMCS, one for the MSR bitmap, one for struct vmx_vcpu. */

@@ -5,23 +5,9 @@
  * CR2 here. The FPU is the guest's all the time: the hypervisor uses none.
  */
 
-/* struct virt_vcpu, checked in vmx_run.c */
-#define RAX 0x00
-#define RCX 0x08
-#define RDX 0x10
-#define RBX 0x18
-#define RBP 0x28
-#define RSI 0x30
-#define RDI 0x38
-#define R8  0x40
-#define R9  0x48
-#define R10 0x50
-#define R11 0x58
-#define R12 0x60
-#define R13 0x68
-#define R14 0x70
-#define R15 0x78
-#define CR2 0x80
+#include "hv/virt/gpr_asm.inc"
+
+#define CR2 0x80 /* of struct virt_vcpu, checked in vmx_run.c */
 
 /* struct vmx_vcpu */
 #define X_HOST_RSP 0
@@ -33,12 +19,7 @@
 	.globl vmx_enter
 	.type vmx_enter, @function
 vmx_enter:
-	push	%rbp
-	push	%rbx
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
+	callee_saved_push
 	push	%rsi
 	push	%rdi
 
@@ -59,21 +40,9 @@ vmx_enter:
 2:
 	/* The flags hold until the jump: MOV changes none. */
 	cmpb	$0, X_LAUNCHED(%rsi)
-	mov	RAX(%rdi), %rax
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	R8(%rdi), %r8
-	mov	R9(%rdi), %r9
-	mov	R10(%rdi), %r10
-	mov	R11(%rdi), %r11
-	mov	R12(%rdi), %r12
-	mov	R13(%rdi), %r13
-	mov	R14(%rdi), %r14
-	mov	R15(%rdi), %r15
-	mov	RDI(%rdi), %rdi
+	mov	AT_RAX(%rdi), %rax
+	gprs_load
+	mov	AT_RDI(%rdi), %rdi
 	je	3f
 	vmresume
 	jmp	.Lfailed
@@ -94,21 +63,9 @@ vmx_enter:
 	.globl vmx_exit_entry
 vmx_exit_entry:
 	xchg	%rdi, (%rsp)
-	mov	%rax, RAX(%rdi)
-	mov	%rcx, RCX(%rdi)
-	mov	%rdx, RDX(%rdi)
-	mov	%rbx, RBX(%rdi)
-	mov	%rbp, RBP(%rdi)
-	mov	%rsi, RSI(%rdi)
-	mov	%r8, R8(%rdi)
-	mov	%r9, R9(%rdi)
-	mov	%r10, R10(%rdi)
-	mov	%r11, R11(%rdi)
-	mov	%r12, R12(%rdi)
-	mov	%r13, R13(%rdi)
-	mov	%r14, R14(%rdi)
-	mov	%r15, R15(%rdi)
-	pop	RDI(%rdi)
+	mov	%rax, AT_RAX(%rdi)
+	gprs_store
+	pop	AT_RDI(%rdi)
 	pop	%rsi
 	mov	%cr2, %rax
 	mov	%rax, CR2(%rdi)
@@ -116,12 +73,7 @@ vmx_exit_entry:
 	xor	%eax, %eax
 
 .Lreturn:
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbx
-	pop	%rbp
+	callee_saved_pop
 	ret
 	.size vmx_enter, . - vmx_enter
 

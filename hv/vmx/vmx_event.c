@@ -4,16 +4,10 @@
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"
 
-/* Exceptions that push an error code in protected mode. SDM vol. 3, table 6-1 */
-#define VECTORS_WITH_CODE                                                                     \
-	(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) | \
-	 BIT(VECTOR_PF) | BIT(VECTOR_AC))
-
 static uint32_t exception_info(const struct virt_event *event)
 {
 	bool protected_mode = vmreadn(VMCS_GUEST_CR0) & CR0_PE;
-	bool code =
-		protected_mode && event->vector < 32 && (VECTORS_WITH_CODE >> event->vector & 1);
+	bool code = protected_mode && fault_has_code(event->vector);
 
 	/* Real mode pushes no code, whatever the vector; the entry check insists. SDM vol. 3, 27.2.1.3 */
 	return INTR_TYPE_FIELD(INTR_EXCEPTION) | (code ? INTR_HAS_CODE : 0);

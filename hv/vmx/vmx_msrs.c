@@ -3,8 +3,6 @@
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"
 
-#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-
 /* Of the CPU itself: what the guest may put there without a #GP in the hypervisor. */
 enum cpu_msr_kind { ADDRESS, LOW_HALF, ANY };
 
@@ -37,14 +35,8 @@ static const struct cpu_msr *find(uint32_t msr)
 int vmx_msr_get(struct virt_vcpu *v, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
-	case MSR_EFER:
-		*value = vmread64(VMCS_GUEST_EFER);
-		return 0;
 	case MSR_PAT:
 		*value = vmread64(VMCS_GUEST_PAT);
-		return 0;
-	case MSR_DEBUGCTL:
-		*value = vmread64(VMCS_GUEST_DEBUGCTL);
 		return 0;
 	case MSR_FS_BASE:
 		*value = vmreadn(VMCS_GUEST_FS_BASE);
@@ -65,19 +57,6 @@ int vmx_msr_get(struct virt_vcpu *v, uint32_t msr, uint64_t *value)
 	if (!find(msr))
 		return ERR_NOTFOUND;
 	*value = rdmsr(msr);
-	return 0;
-}
-
-/* Long mode can't be switched while paging is on. SDM vol. 3, 2.2.1 */
-static int efer_set(struct virt_vcpu *v, uint64_t value)
-{
-	uint64_t old = vmread64(VMCS_GUEST_EFER);
-
-	if (value & ~EFER_KNOWN)
-		return ERR_INVALID;
-	if (((old ^ value) & EFER_LME) && (vmreadn(VMCS_GUEST_CR0) & CR0_PG))
-		return ERR_INVALID;
-	vmx_reg_set(v, REG_EFER, value);
 	return 0;
 }
 
@@ -104,18 +83,10 @@ static int address_set(enum vmcs_field_natural field, uint64_t value)
 int vmx_msr_set(struct virt_vcpu *v, uint32_t msr, uint64_t value)
 {
 	switch (msr) {
-	case MSR_EFER:
-		return efer_set(v, value);
 	case MSR_PAT:
 		if (!vmx_pat_valid(value))
 			return ERR_INVALID;
 		vmwrite64(VMCS_GUEST_PAT, value);
-		return 0;
-	case MSR_DEBUGCTL:
-		/* Branch records are the CPU's own and not offered; stepping on branches is. */
-		if (value & ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF))
-			return ERR_INVALID;
-		vmwrite64(VMCS_GUEST_DEBUGCTL, value & DEBUGCTL_BTF);
 		return 0;
 	case MSR_FS_BASE:
 		return address_set(VMCS_GUEST_FS_BASE, value);

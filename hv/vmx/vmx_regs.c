@@ -5,10 +5,6 @@
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"
 
-/* SDM vol. 3, 4.1.1 and 4.10.4.1: changes of these drop translations; software has to do as hardware. */
-#define CR0_TRANSLATION (CR0_PG | CR0_WP | CR0_PE)
-#define CR4_TRANSLATION (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
-
 bool vmx_pae_paging(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
 	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LME);

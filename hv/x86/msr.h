@@ -88,6 +88,10 @@
 #define CR4_SMAP                  (1ull << 21)
 #define CR4_PKE                   (1ull << 22)
 
+/* Changes of these drop translations. SDM vol. 3, 4.1.1 and 4.10.4.1; APM vol. 2, 5.5.2 */
+#define CR0_TRANSLATION (CR0_PG | CR0_WP | CR0_PE)
+#define CR4_TRANSLATION (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
+
 #define RFLAGS_FIXED              (1ull << 1)
 #define RFLAGS_STATUS             0x8d5ull /* CF, PF, AF, ZF, SF, OF */
 #define RFLAGS_RESERVED           0xffffffffffc08028ull /* always 0 */
