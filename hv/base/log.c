@@ -104,6 +104,44 @@ void log_private(enum log_sub sub, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Counts a line in and says whether it passes; `missed` get those left out in the time before this one. */
+static bool limit_count(struct log_limit *limit, unsigned most, uint64_t now, unsigned *missed)
+{
+	bool pass;
+
+	*missed = 0;
+	/* CPUs' clocks may differ by a little: what is not later is in the same time. */
+	if (!limit->written || (int64_t)(now - limit->since_ns) >= (int64_t)LOG_LIMIT_NS) {
+		*missed = limit->left_out;
+		*limit = (struct log_limit){.since_ns = now};
+	}
+	pass = limit->written < most;
+	if (pass)
+		limit->written++;
+	else
+		limit->left_out++;
+	return pass;
+}
+
+bool log_limit_pass(struct log_limit *limit, unsigned most, enum log_sub sub, enum log_level level)
+{
+	unsigned missed, left_out;
+	bool pass;
+
+	if (!log_enabled(sub, level))
+		return false;
+	lock();
+	pass = limit_count(limit, most, plat_log_ns(), &missed);
+	left_out = limit->left_out;
+	unlock();
+	if (missed)
+		log_print(sub, level, "%u lines like the next one were left out", missed);
+	if (!pass && left_out == 1)
+		log_print(sub, level,
+			  "lines like the last one come too often and are left out for a while");
+	return pass;
+}
+
 static int find_name(const char *const *table, unsigned count, const char *s, size_t n)
 {
 	for (unsigned i = 0; i < count; i++)

@@ -50,6 +50,41 @@ void log_private(enum log_sub sub, const char *fmt, ...) PRINTF(2, 3);
 bool log_enabled(enum log_sub sub, enum log_level level);
 
 /*
+ * For every line that the guest, a frame or a stranger can cause at will: one place in the code writes so
+ * many in LOG_LIMIT_NS, then one that says that others are left out, and after that time how many they
+ * were. Arguments of what is left out are not evaluated. (Debug lines are for who has asked for them.)
+ */
+#define LOG_LIMIT_NS (60 * NS_PER_S)
+#define LOG_FEW      8
+#define LOG_MANY     128 /* where a well-behaved machine of many CPUs has a line for each */
+
+#define log_limited(most, sub, level, ...)                           \
+	do {                                                         \
+		static struct log_limit limit_;                      \
+                                                                     \
+		if (log_limit_pass(&limit_, (most), (sub), (level))) \
+			log_print((sub), (level), __VA_ARGS__);      \
+	} while (0)
+#define log_private_few(sub, ...)                                      \
+	do {                                                           \
+		static struct log_limit limit_;                        \
+                                                                       \
+		if (log_limit_pass(&limit_, LOG_FEW, (sub), LOG_INFO)) \
+			log_private((sub), __VA_ARGS__);               \
+	} while (0)
+#define log_warn_few(sub, ...) log_limited(LOG_FEW, sub, LOG_WARN, __VA_ARGS__)
+#define log_info_few(sub, ...) log_limited(LOG_FEW, sub, LOG_INFO, __VA_ARGS__)
+
+/* One place's; zeroed at first. The log's lock guards it. */
+struct log_limit {
+	uint64_t since_ns;
+	unsigned written, left_out;
+};
+
+/* May the line be written? Writes, itself, what there is to say about those that were left out. */
+bool log_limit_pass(struct log_limit *limit, unsigned most, enum log_sub sub, enum log_level level);
+
+/*
  * Sets levels from text: "debug" for all, "vmx=debug,apic=warn" for some, or both in that order.
  * On an error nothing is changed and `why` names the word that is wrong.
  */

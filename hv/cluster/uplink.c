@@ -135,7 +135,7 @@ static void on_cluster(void *ctx, uint64_t now, const struct cluster_event *e)
 		log_error(LOG_CLUSTER, "%s", e->text);
 		return;
 	}
-	log_info(LOG_CLUSTER, "%s", e->text);
+	log_info_few(LOG_CLUSTER, "%s", e->text); /* a stranger that is refused, under any MAC */
 }
 
 static void on_transport(void *ctx, uint64_t now, const struct xport_event *e)

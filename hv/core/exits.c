@@ -129,10 +129,10 @@ static void fault_in_hole(struct vcpu *v, const struct vm_exit *exit)
 		v->vm->ops->inject(&v->virt, &fault);
 		return;
 	}
-	log_info(LOG_GUEST,
-		 "vCPU %u needs memory at %#llx, where there is none, to deliver an event: it "
-		 "shuts down",
-		 v->index, (unsigned long long)exit->npf.gpa);
+	log_info_few(LOG_GUEST,
+		     "vCPU %u needs memory at %#llx, where there is none, to deliver an event: it "
+		     "shuts down",
+		     v->index, (unsigned long long)exit->npf.gpa);
 	vm_stop(v->vm, VM_RESET);
 }
 
@@ -256,8 +256,8 @@ static void on_nmi_window(struct vcpu *v, const struct vm_exit *exit)
 
 static void on_triple_fault(struct vcpu *v, const struct vm_exit *exit)
 {
-	log_info(LOG_GUEST, "triple fault on vCPU %u at %#llx: the machine resets", v->index,
-		 (unsigned long long)v->vm->ops->reg_get(&v->virt, REG_RIP));
+	log_info_few(LOG_GUEST, "triple fault on vCPU %u at %#llx: the machine resets", v->index,
+		     (unsigned long long)v->vm->ops->reg_get(&v->virt, REG_RIP));
 	vm_stop(v->vm, VM_RESET);
 }
 

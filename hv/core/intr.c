@@ -157,7 +157,7 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *a)
 static void restart_events(struct vcpu *v, const struct lapic_events *ev)
 {
 	if (ev->init && v->lapic.config.bsp) {
-		log_info(LOG_GUEST, "the guest sent INIT to its boot CPU: the machine resets");
+		log_info_few(LOG_GUEST, "the guest sent INIT to its boot CPU: the machine resets");
 		vm_stop(v->vm, VM_RESET);
 		return;
 	}
@@ -169,7 +169,8 @@ static void restart_events(struct vcpu *v, const struct lapic_events *ev)
 		v->vm->ops->vcpu_startup(&v->virt, ev->sipi_vector);
 		v->irq_window = v->nmi_window = false;
 		v->state = VCPU_RUNNING;
-		log_info(LOG_GUEST, "vCPU %u starts at %#x", v->index, ev->sipi_vector << 12);
+		log_limited(LOG_MANY, LOG_GUEST, LOG_INFO, "vCPU %u starts at %#x", v->index,
+			    ev->sipi_vector << 12);
 	}
 }
 
@@ -186,8 +187,9 @@ static void take_posted(struct vcpu *v)
 	v->nmi_pending |= ev.nmi;
 	v->extint |= ev.extint;
 	if (ev.smi)
-		log_warn(LOG_GUEST, "vCPU %u got an SMI, which this machine does not have; ignored",
-			 v->index);
+		log_warn_few(LOG_GUEST,
+			     "vCPU %u got an SMI, which this machine does not have; ignored",
+			     v->index);
 	if (ev.eoi_exits)
 		set_eoi_exits(v);
 }

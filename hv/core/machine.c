@@ -322,11 +322,11 @@ static int load_guest(struct why *why)
 	err = load_image(&request, &result, why);
 	if (err)
 		return err;
-	log_info(LOG_GUEST, "booting %s '%s' at %#llx%s", image_kind_name(result.kind), guest->name,
-		 (unsigned long long)result.entry,
-		 cmdline && cmdline[0] ? "" : ", no command line");
+	log_info_few(LOG_GUEST, "booting %s '%s' at %#llx%s", image_kind_name(result.kind),
+		     guest->name, (unsigned long long)result.entry,
+		     cmdline && cmdline[0] ? "" : ", no command line");
 	if (cmdline && cmdline[0])
-		log_private(LOG_GUEST, "its command line: %s", cmdline);
+		log_private_few(LOG_GUEST, "its command line: %s", cmdline);
 	set_entry_state(&vm.vcpus[0], &result);
 	return 0;
 }
@@ -414,7 +414,7 @@ static void report_end(enum vm_stop how)
 		log_info(LOG_GUEST, "the guest powered off");
 		break;
 	case VM_RESET:
-		log_info(LOG_GUEST, "the guest asked for reset");
+		log_info_few(LOG_GUEST, "the guest asked for reset");
 		break;
 	case VM_DEBUG_EXIT:
 		log_info(LOG_GUEST, "debug exit with code %u", vm.debug_code);

@@ -185,8 +185,7 @@ struct vm {
 	struct apic_book book;
 	uint32_t apic_ids[VM_MAX_CPUS];
 
-	uint32_t msr_named[64]; /* MSRs that the log has named as unknown */
-	unsigned msr_named_count;
+	_Atomic uint64_t msr_named[4]; /* a bit each for MSRs that the log has named as unknown */
 
 	_Atomic uint64_t tsc_base; /* host TSC at which the guest's TSC is 0; only falls */
 	uint64_t tsc_hz;           /* the guest's: the head's own */

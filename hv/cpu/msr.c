@@ -1,4 +1,4 @@
-/* The MSRs the guest has: one table. What is in no row gives #GP, and one log line per vCPU and MSR seen first. */
+/* The MSRs the guest has: one table. What is in no row gives #GP, and one log line for each MSR. */
 #include "hv/base/log.h"
 #include "hv/cpu/cpu_policy.h"
 #include "hv/core/intr.h"
@@ -80,10 +80,11 @@ static int drop(struct vcpu *v, uint32_t msr, uint64_t value)
 
 static int drop_tsc(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	log_warn(LOG_VCPU,
-		 "vCPU %u set its TSC to %#llx; the write is dropped, the TSCs of all vCPUs stay "
-		 "one",
-		 v->index, (unsigned long long)value);
+	log_warn_few(
+		LOG_VCPU,
+		"vCPU %u set its TSC to %#llx; the write is dropped, the TSCs of all vCPUs stay "
+		"one",
+		v->index, (unsigned long long)value);
 	return 0;
 }
 
@@ -161,18 +162,23 @@ static const struct row *find(uint32_t msr)
 	return NULL;
 }
 
+/* Has the log had this MSR, or one that shares its bit? Any vCPU asks. */
+static bool named_before(struct vm *vm, uint32_t msr)
+{
+	unsigned n = (msr ^ msr >> 8 ^ msr >> 16 ^ msr >> 24) % (64 * ARRAY_LEN(vm->msr_named));
+	uint64_t bit = BIT(n % 64);
+
+	return atomic_fetch_or(&vm->msr_named[n / 64], bit) & bit;
+}
+
 static int unknown(struct vcpu *v, uint32_t msr, const char *what)
 {
-	struct vm *vm = v->vm;
-
 	v->msr_unknown++;
-	for (unsigned i = 0; i < vm->msr_named_count; i++)
-		if (vm->msr_named[i] == msr)
-			return ERR_INVALID;
-	if (vm->msr_named_count < ARRAY_LEN(vm->msr_named))
-		vm->msr_named[vm->msr_named_count++] = msr;
-	log_info(LOG_VCPU, "vCPU %u %s MSR %#x, which this machine does not have; it gets #GP",
-		 v->index, what, msr);
+	if (named_before(v->vm, msr))
+		return ERR_INVALID;
+	log_limited(LOG_MANY, LOG_VCPU, LOG_INFO,
+		    "vCPU %u %s MSR %#x, which this machine does not have; it gets #GP", v->index,
+		    what, msr);
 	return ERR_INVALID;
 }
 

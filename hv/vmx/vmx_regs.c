@@ -37,8 +37,8 @@ void vmx_pdptes_load(struct vmx_vcpu *x)
 			    vmread64(VMCS_GUEST_EFER)))
 		return;
 	if (vmx_pdptes_read(vmreadn(VMCS_GUEST_CR3), pdpte))
-		log_warn(LOG_VIRT, "the guest's page-directory pointers at %#llx are malformed",
-			 (unsigned long long)vmreadn(VMCS_GUEST_CR3));
+		log_warn_few(LOG_VIRT, "the guest's page-directory pointers at %#llx are malformed",
+			     (unsigned long long)vmreadn(VMCS_GUEST_CR3));
 	for (unsigned i = 0; i < 4; i++)
 		vmwrite64(VMCS_GUEST_PDPTE0 + 2 * i, pdpte[i]);
 }

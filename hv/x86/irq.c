@@ -141,7 +141,7 @@ void irq_dispatch(uint8_t vector)
 			pic_eoi(vector);
 	} else if (!bitmap_test(logged, vector)) {
 		bitmap_set(logged, vector);
-		log_warn(LOG_X86, "interrupt vector %#x has no handler; it is ignored", vector);
+		log_warn_few(LOG_X86, "interrupt vector %#x has no handler; it is ignored", vector);
 	}
 	hostapic_eoi();
 }

@@ -90,7 +90,7 @@ static void on_error(void)
 {
 	reg_write(REG_ESR, 0);
 	pcpu_this()->apic_error_count++;
-	log_warn(LOG_X86, "local APIC error, status %#x", reg_read(REG_ESR));
+	log_warn_few(LOG_X86, "local APIC error, status %#x", reg_read(REG_ESR));
 }
 
 static uint32_t read_count(void)

@@ -124,7 +124,7 @@ static void status_changed(struct netif *n)
 	const uint8_t *a = (const uint8_t *)&netif_ip4_addr(n)->addr;
 
 	if (netif_is_up(n) && !ip4_addr_isany_val(*netif_ip4_addr(n)))
-		log_info(LOG_NET, "address %u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+		log_info_few(LOG_NET, "address %u.%u.%u.%u", a[0], a[1], a[2], a[3]);
 }
 
 static ip4_addr_t address(uint32_t written)
@@ -140,7 +140,7 @@ static void link_look(struct netip *ip)
 	nic_link(ip->nic);
 	if (ip->nic->link == !!netif_is_link_up(&ip->netif))
 		return;
-	log_info(LOG_NET, "link %s", ip->nic->link ? "up" : "down");
+	log_info_few(LOG_NET, "link %s", ip->nic->link ? "up" : "down");
 	if (ip->nic->link)
 		netif_set_link_up(&ip->netif);
 	else

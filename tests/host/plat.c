@@ -64,9 +64,11 @@ void plat_panic(const char *fmt, ...)
 	abort();
 }
 
+uint64_t host_log_ns = 1234567000ull;
+
 uint64_t plat_log_ns(void)
 {
-	return 1234567000ull;
+	return host_log_ns;
 }
 
 unsigned host_cpu;

@@ -20,4 +20,7 @@ extern unsigned host_cpu;
 extern bool host_panic_expected;
 extern jmp_buf host_panic_jump;
 
+/* The log's clock. */
+extern uint64_t host_log_ns;
+
 #endif
