@@ -35,6 +35,14 @@ static inline bool range_within(uint64_t base, uint64_t len, uint64_t limit)
 	return base <= limit && len <= limit - base;
 }
 
+/* Are the bits from `bits` - 1 on all the same? A linear address is canonical so. SDM vol. 1, 3.3.7.1 */
+static inline bool is_sign_extended(uint64_t v, unsigned bits)
+{
+	unsigned shift = 64u - bits;
+
+	return (uint64_t)((int64_t)(v << shift) >> shift) == v;
+}
+
 /* Index of the lowest / highest set bit; `v` must not be 0. */
 static inline unsigned bit_lowest(uint64_t v)
 {

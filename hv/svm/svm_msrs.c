@@ -1,26 +1,25 @@
 /* Guest MSRs that live in the VMCB, or in the CPU itself because the hypervisor has no use for them. */
 #include "hv/svm/svm_vcpu.h"
+#include "hv/virt/msr_kind.h"
 #include "hv/x86/cpu.h"
-
-enum value_kind { ANY, ADDRESS, LOW_HALF };
 
 /* Of those in the VMCB. */
 static const struct row {
 	uint32_t msr;
 	uint16_t offset; /* in struct vmcb_save */
-	enum value_kind kind;
+	enum msr_kind kind;
 } rows[] = {
-	{MSR_PAT, offsetof(struct vmcb_save, pat), ANY},
-	{MSR_FS_BASE, offsetof(struct vmcb_save, fs.base), ADDRESS},
-	{MSR_GS_BASE, offsetof(struct vmcb_save, gs.base), ADDRESS},
-	{MSR_KERNEL_GS_BASE, offsetof(struct vmcb_save, kernel_gs_base), ADDRESS},
-	{MSR_STAR, offsetof(struct vmcb_save, star), ANY},
-	{MSR_LSTAR, offsetof(struct vmcb_save, lstar), ADDRESS},
-	{MSR_CSTAR, offsetof(struct vmcb_save, cstar), ADDRESS},
-	{MSR_SFMASK, offsetof(struct vmcb_save, sfmask), LOW_HALF},
-	{MSR_SYSENTER_CS, offsetof(struct vmcb_save, sysenter_cs), LOW_HALF},
-	{MSR_SYSENTER_ESP, offsetof(struct vmcb_save, sysenter_esp), ADDRESS},
-	{MSR_SYSENTER_EIP, offsetof(struct vmcb_save, sysenter_eip), ADDRESS},
+	{MSR_PAT, offsetof(struct vmcb_save, pat), MSR_KIND_ANY},
+	{MSR_FS_BASE, offsetof(struct vmcb_save, fs.base), MSR_KIND_ADDRESS},
+	{MSR_GS_BASE, offsetof(struct vmcb_save, gs.base), MSR_KIND_ADDRESS},
+	{MSR_KERNEL_GS_BASE, offsetof(struct vmcb_save, kernel_gs_base), MSR_KIND_ADDRESS},
+	{MSR_STAR, offsetof(struct vmcb_save, star), MSR_KIND_ANY},
+	{MSR_LSTAR, offsetof(struct vmcb_save, lstar), MSR_KIND_ADDRESS},
+	{MSR_CSTAR, offsetof(struct vmcb_save, cstar), MSR_KIND_ADDRESS},
+	{MSR_SFMASK, offsetof(struct vmcb_save, sfmask), MSR_KIND_LOW_HALF},
+	{MSR_SYSENTER_CS, offsetof(struct vmcb_save, sysenter_cs), MSR_KIND_LOW_HALF},
+	{MSR_SYSENTER_ESP, offsetof(struct vmcb_save, sysenter_esp), MSR_KIND_ADDRESS},
+	{MSR_SYSENTER_EIP, offsetof(struct vmcb_save, sysenter_eip), MSR_KIND_ADDRESS},
 };
 
 static uint64_t *slot(struct svm_vcpu *x, const struct row *row)
@@ -36,13 +35,9 @@ static const struct row *find(uint32_t msr)
 	return NULL;
 }
 
-static bool valid(uint64_t value, enum value_kind kind)
+static bool valid(uint64_t value, enum msr_kind kind)
 {
-	unsigned shift = 64u - svm_caps.linear_bits;
-
-	if (kind == ADDRESS)
-		return (uint64_t)((int64_t)(value << shift) >> shift) == value;
-	return kind == ANY || !(value >> 32);
+	return msr_kind_allows(kind, value, svm_caps.linear_bits);
 }
 
 int svm_msr_get(struct virt_vcpu *v, uint32_t msr, uint64_t *value)
@@ -67,7 +62,7 @@ int svm_msr_set(struct virt_vcpu *v, uint32_t msr, uint64_t value)
 			return ERR_INVALID;
 		*slot(v->vendor, row) = value;
 	} else if (msr == MSR_TSC_AUX && svm_caps.rdtscp) {
-		if (!valid(value, LOW_HALF))
+		if (!valid(value, MSR_KIND_LOW_HALF))
 			return ERR_INVALID;
 		wrmsr(msr, value);
 	} else {

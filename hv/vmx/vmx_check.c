@@ -22,9 +22,7 @@ static const char *const seg_names[] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDT
 
 static bool canonical(const struct vmx_guest_state *g, uint64_t va)
 {
-	unsigned shift = 64u - g->linear_bits;
-
-	return (uint64_t)((int64_t)(va << shift) >> shift) == va;
+	return is_sign_extended(va, g->linear_bits);
 }
 
 static bool is_64(const struct vmx_guest_state *g)

@@ -1,24 +1,22 @@
 /* Guest MSRs that live in the VMCS, or in the CPU itself because the hypervisor has no use for them. */
+#include "hv/virt/msr_kind.h"
 #include "hv/vmx/vmx_insn.h"
 #include "hv/vmx/vmx_vcpu.h"
 #include "hv/x86/cpu.h"
 
 /* Of the CPU itself: what the guest may put there without a #GP in the hypervisor. */
-enum cpu_msr_kind { ADDRESS, LOW_HALF, ANY };
-
 static const struct cpu_msr {
 	uint32_t msr;
-	enum cpu_msr_kind kind;
+	enum msr_kind kind;
 } cpu_msrs[] = {
-	{MSR_KERNEL_GS_BASE, ADDRESS}, {MSR_STAR, ANY},        {MSR_LSTAR, ADDRESS},
-	{MSR_CSTAR, ADDRESS},          {MSR_SFMASK, LOW_HALF}, {MSR_TSC_AUX, LOW_HALF},
+	{MSR_KERNEL_GS_BASE, MSR_KIND_ADDRESS}, {MSR_STAR, MSR_KIND_ANY},
+	{MSR_LSTAR, MSR_KIND_ADDRESS},          {MSR_CSTAR, MSR_KIND_ADDRESS},
+	{MSR_SFMASK, MSR_KIND_LOW_HALF},        {MSR_TSC_AUX, MSR_KIND_LOW_HALF},
 };
 
-static bool canonical(uint64_t va)
+static bool valid(uint64_t value, enum msr_kind kind)
 {
-	unsigned shift = 64u - vmx_caps.linear_bits;
-
-	return (uint64_t)((int64_t)(va << shift) >> shift) == va;
+	return msr_kind_allows(kind, value, vmx_caps.linear_bits);
 }
 
 /* NULL when `msr` is none of them, or this CPU does not have it. */
@@ -66,7 +64,7 @@ static int cpu_msr_set(uint32_t msr, uint64_t value)
 
 	if (!m)
 		return ERR_NOTFOUND;
-	if ((m->kind == ADDRESS && !canonical(value)) || (m->kind == LOW_HALF && value >> 32))
+	if (!valid(value, m->kind))
 		return ERR_INVALID;
 	wrmsr(msr, value);
 	return 0;
@@ -74,7 +72,7 @@ static int cpu_msr_set(uint32_t msr, uint64_t value)
 
 static int address_set(enum vmcs_field_natural field, uint64_t value)
 {
-	if (!canonical(value))
+	if (!valid(value, MSR_KIND_ADDRESS))
 		return ERR_INVALID;
 	vmwriten(field, value);
 	return 0;

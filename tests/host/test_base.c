@@ -56,6 +56,11 @@ static void bits_work(void **state)
 	assert_int_equal(bits_get(0xabcd, 11, 4), 0xbc);
 	assert_true(range_within(0, 0, 0));
 	assert_false(range_within(UINT64_MAX, 2, UINT64_MAX));
+	assert_true(is_sign_extended(0x00007fffffffffff, 48));
+	assert_true(is_sign_extended(0xffff800000000000, 48));
+	assert_false(is_sign_extended(0x0000800000000000, 48));
+	assert_false(is_sign_extended(0x8000000000000000, 48));
+	assert_true(is_sign_extended(0x0000800000000000, 57));
 	assert_int_equal(mul_div(UINT64_MAX, 1000, 1000), UINT64_MAX);
 	assert_int_equal(mul_div(3000000000ull * 1000, NS_PER_S, 3000000000ull), 1000 * NS_PER_S);
 	assert_int_equal(mul_div(UINT64_MAX - 1, UINT64_MAX - 2, UINT64_MAX), UINT64_MAX - 3);
