@@ -239,6 +239,44 @@ static void test_hidden_pmu(void)
 	CHECK_EQ(vector, VEC_GP);
 }
 
+/* At privilege level 3 */
+#define USER(name, insn)                                                   \
+	static void user_##name(void)                                      \
+	{                                                                  \
+		asm volatile("xorl %%ecx, %%ecx; xorl %%eax, %%eax\n" insn \
+			     :                                             \
+			     :                                             \
+			     : "eax", "ecx", "edx", "memory");             \
+	}
+
+USER(rdmsr, "movl $0x1b, %%ecx; rdmsr")
+USER(wrmsr, "movl $0x1b, %%ecx; rdmsr; wrmsr")
+USER(hlt, "hlt")
+USER(invd, "invd")
+USER(wbinvd, "wbinvd")
+USER(invlpg, "invlpg (%%eax)")
+USER(clts, "clts")
+USER(lmsw, "lmsw %%ax")
+USER(to_cr0, "movl %%eax, %%cr0")
+USER(from_cr4, "movl %%cr4, %%eax")
+USER(dr7, "movl %%eax, %%dr7")
+
+/* Whatever a hypervisor intercepts, and whichever the CPU looks at first: #GP(0). */
+static void test_privileged(void)
+{
+	static void (*const cases[])(void) = {
+		user_rdmsr, user_wrmsr, user_hlt,    user_invd,     user_wbinvd, user_invlpg,
+		user_clts,  user_lmsw,  user_to_cr0, user_from_cr4, user_dr7,
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		int vector = user_run(cases[i], 0);
+
+		CHECK(vector == VEC_GP && trap_last.error == 0, "case %u: vector %d error %#x", i,
+		      vector, trap_last.error);
+	}
+}
+
 static void user_xsetbv(void)
 {
 	asm volatile("xorl %%ecx, %%ecx; movl $1, %%eax; xorl %%edx, %%edx; .byte 0x0f, 0x01, 0xd1"
@@ -302,5 +340,6 @@ const struct test guest_tests[] = {
 	{"hidden-pmu", test_hidden_pmu},
 	{"osxsave", test_osxsave},
 	{"xsetbv", test_xsetbv},
+	{"privileged", test_privileged},
 	{NULL, NULL},
 };
