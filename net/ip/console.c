@@ -35,20 +35,29 @@ static err_t reader_drop(struct console_reader *r)
 	return ERR_ABRT;
 }
 
-/* Queues what there is room for. Where the window is small, so are the segments, of which lwIP takes few at a time. */
+/*
+ * lwIP cuts segments of half the largest window that it has heard of, but whole ones while that is zero, and asserts
+ * later that none is longer than what it would cut then: a window that opens a little would end the node. From this
+ * size on the segments are always whole.
+ */
+static bool window_was_wide(const struct tcp_pcb *pcb)
+{
+	return pcb->snd_wnd_max >= 2 * pcb->mss;
+}
+
+/* Queues what there is room for. */
 static void queue(struct console_reader *r)
 {
 	const struct console_text *t = r->text;
-	size_t most = TCP_MSS;
 
-	while (r->queued < t->len && tcp_sndbuf(r->pcb) > 0 && most > 0) {
-		size_t n = MIN(MIN(t->len - r->queued, (size_t)tcp_sndbuf(r->pcb)), most);
+	while (r->queued < t->len && tcp_sndbuf(r->pcb) > 0 && window_was_wide(r->pcb)) {
+		size_t n =
+			MIN(MIN(t->len - r->queued, (size_t)tcp_sndbuf(r->pcb)), (size_t)TCP_MSS);
 
-		if (tcp_write(r->pcb, t->bytes + r->queued, (u16_t)n, TCP_WRITE_FLAG_COPY) ==
+		if (tcp_write(r->pcb, t->bytes + r->queued, (u16_t)n, TCP_WRITE_FLAG_COPY) !=
 		    ERR_OK)
-			r->queued += n;
-		else
-			most = n / 2;
+			return;
+		r->queued += n;
 	}
 }
 

@@ -209,6 +209,7 @@ bool end_connect(unsigned n, unsigned window)
 	memset(&tcp_ends[n], 0, sizeof(tcp_ends[n]));
 	tcp_ends[n].port = (uint16_t)(FIRST_PORT + n + RIG_ENDS * (used[n]++ % 3000));
 	tcp_ends[n].ours = used[n] * 100000;
+	arp(); /* what is known of our MAC gets old */
 	end_send(n, RIG_SYN, window, 0, 0);
 	if (tcp_ends[n].open)
 		end_send(n, RIG_ACK, window, 0, 0);
