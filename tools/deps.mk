@@ -18,7 +18,7 @@ deps: $(foreach d,zydis zycore lwip lz4 linux linux-pae busybox memtest,$(DEPS)/
 define library_rules
 $6/$1/%.o: $2/%.c $4
 	@mkdir -p $$(@D)
-	$$(CC) $$(filter-out -MMD -MP -Werror,$$($7)) $$($1_CFLAGS) $$($1_QUIET) -c $$< -o $$@
+	$$(or $8,$$(CC)) $$(filter-out -MMD -MP -Werror,$$($7)) $$($1_CFLAGS) $$($1_QUIET) -c $$< -o $$@
 
 $6/lib$1.a: $(patsubst %.c,$6/$1/%.o,$3)
 	@rm -f $$@

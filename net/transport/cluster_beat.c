@@ -150,11 +150,13 @@ void cluster_lost_in(struct cluster *c, const struct wire_head *head, const uint
 static void member_stopped(struct cluster *c, const struct wire_head *head,
 			   const uint8_t mac[WIRE_MAC], const struct wire_stop *s, const char *why)
 {
-	const struct cluster_member *m = &c->members[head->src];
+	const struct cluster_member *m;
 	char text[WIRE_TEXT];
 
-	if (s->epoch != c->epoch || head->src >= c->count || head->src == c->self ||
-	    memcmp(m->mac, mac, WIRE_MAC) != 0 || s->life != m->life)
+	if (s->epoch != c->epoch || head->src >= c->count || head->src == c->self)
+		return;
+	m = &c->members[head->src];
+	if (memcmp(m->mac, mac, WIRE_MAC) != 0 || s->life != m->life)
 		return;
 	cluster_event(c, CLUSTER_LOST, head->src, "node %u (" MAC_FMT ") stopped: %s", head->src,
 		      MAC_ARGS(mac), why);

@@ -19,7 +19,7 @@ $(FUZZ_LIB): $(FUZZ_OBJ)
 	ar rcs $@ $^
 
 $(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OUT)/tests/host/plat.o $(FUZZ_LIB)
-	$(CLANG) -fsanitize=fuzzer,address,undefined $(filter %.o,$^) $(FUZZ_LIB) -lpthread -o $@
+	$(CLANG) -fsanitize=fuzzer,address,undefined $(filter %.o,$^) $(FUZZ_LIB) $(FUZZ_LIBS) -lpthread -o $@
 
 # The driver's side of a virtio device.
 $(FUZZ_OUT)/fuzz_virtio: $(FUZZ_OUT)/tests/host/virtio_rig.o

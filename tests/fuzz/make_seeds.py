@@ -70,6 +70,51 @@ AOE_ID = bytes(36 + 120) + struct.pack("<I", 1000) + bytes(42) + struct.pack("<H
 AOE_FOUND = ((5, AOE_CONFIG), (5, AOE_ID))
 
 
+def segment(connection, flags, window=8192, length=0, shift=0, far=False):
+    """One TCP segment, as in fuzz_console.c."""
+    return struct.pack("<BHBbB", connection << 4 | (7 if far else 6 if shift else 5), window, flags, shift, length // 2)
+
+
+def connect(connection, window=8192):
+    return struct.pack("<BH", connection << 4, window)
+
+
+def read(connection, window=8192, turns=100):
+    return struct.pack("<BHB", connection << 4 | 2, window, turns)
+
+
+def wait(ms):
+    return struct.pack("<BH", 3, ms)
+
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+CONSOLE = {
+    "read": connect(0) + read(0) + segment(0, ACK | FIN),
+    "slow": connect(1, 10) + (segment(1, ACK, 10) + wait(400)) * 40,
+    "many": b"".join(connect(i, 100) for i in range(8)) + wait(11000) + connect(9) + read(9),
+    "reset": (connect(2, 10) + wait(1000) + segment(2, RST)) * 6,
+    "talks": connect(3) + segment(3, ACK, 8192, 500) * 20 + segment(3, ACK | FIN) + read(3),
+    "beside": connect(4) + segment(4, ACK, 8192, 100, 5) + segment(4, ACK | SYN, 0, 0, -3, True) + read(4),
+    "half": segment(5, SYN) * 9 + wait(30000),
+}
+
+
+def station_program(*steps):
+    """Each step: operation and its two bytes, as in fuzz_station.c."""
+    return b"".join(bytes(step) + bytes(3 - len(step)) for step in steps)
+
+
+TALK = ((10, 200), (7, 0, 9), (7, 2, 200), (7, 31, 255), (10, 20))
+STATION = {
+    "talk": station_program(*TALK),
+    "doubled": station_program((10, 200), (7, 0, 9), (1,), (2,), (3, 0), (3, 0), (4, 0), (10, 9)),
+    "late": station_program((10, 200), (7, 30, 255), (7, 28, 255), (1,), (2,), (4, 3), (4, 1), (4, 0), (10, 99)),
+    "changed": station_program((10, 200), (7, 1, 60), (1,), (2,), (0x85, 99, 15), (4, 0), (0x85, 2, 40), (4, 0), (10, 50)),
+    "restart": station_program(*TALK, (9, 1, 0), *TALK),
+    "stop": station_program(*TALK, (9, 2), (10, 20)),
+    "silent": station_program((10, 200), (0, 255, 24), (8, 0), (8, 1), (10, 9)),
+}
+
 # Device to read: flag 1 chains, flag 2 is for the device to write, 4 an indirect table.
 SEEDS = {
     "aoe": {
@@ -94,6 +139,8 @@ SEEDS = {
                                    (4, 0), (6,), (8, 0, 1)),
         "registers": driver_program(0, (10, 20, 0), (15, 3, 1), (10, 22, 1), (11, 0x10, 0, 0, 1, 0xD0), (12, 0, 0, 0, 99)),
     },
+    "console": CONSOLE,
+    "station": STATION,
     "bzimage": {"plain": bzimage(), "relocatable": bzimage(0x20F, 1), "old": bzimage(0x209)},
     "multiboot": {"elf": multiboot_elf(), "elf2": multiboot_elf(2), "flat": multiboot_flat()},
     "pc": {
