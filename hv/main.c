@@ -179,6 +179,8 @@ static void make_machine(const struct handoff *handoff, const struct virt_ops *o
 
 static void node_end(void)
 {
+	if (uplink)
+		uplink_close(uplink);
 	if (options.on_off == ON_OFF_POWEROFF && machine_ended_well())
 		platform_poweroff();
 	if (options.on_off == ON_OFF_REBOOT && machine_ended_well())

@@ -396,6 +396,11 @@ void uplink_stop(struct uplink *u, const char *why)
 	netnode_stop(&u->node, tsc_now_ns(), why);
 }
 
+void uplink_close(struct uplink *u)
+{
+	nic_stop(&u->node.nic);
+}
+
 uint64_t uplink_deadline(struct uplink *u, uint64_t now_ns)
 {
 	return netnode_deadline(&u->node, now_ns);

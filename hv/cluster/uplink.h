@@ -65,6 +65,8 @@ int uplink_send(struct uplink *u, unsigned node, enum wire_channel channel,
 void uplink_flush(struct uplink *u);
 /* This node stops for a reason of its own: the others are told at once. Does nothing on a lone node. */
 void uplink_stop(struct uplink *u, const char *why);
+/* The card neither sends nor writes to memory any more, which may be another's before long. The last call. */
+void uplink_close(struct uplink *u);
 /* When uplink_poll() is due if nothing comes before, in ns of tsc_now_ns(). */
 uint64_t uplink_deadline(struct uplink *u, uint64_t now_ns);
 

@@ -14,7 +14,6 @@
 #define REG_TPR         0x080u
 #define REG_EOI         0x0b0u
 #define REG_SVR         0x0f0u
-#define REG_IRR         0x200u
 #define REG_ESR         0x280u
 #define REG_LVT_CMCI    0x2f0u
 #define REG_ICR_LOW     0x300u
@@ -257,9 +256,4 @@ void hostapic_timer_arm(uint64_t tsc_deadline)
 	now = rdtsc();
 	ticks = tsc_deadline > now ? mul_div(tsc_deadline - now, ha.timer_hz, tsc_hz()) + 1 : 1;
 	reg_write(REG_TIMER_INIT, (uint32_t)MIN(ticks, UINT32_MAX));
-}
-
-bool hostapic_pending(uint8_t vector)
-{
-	return reg_read(REG_IRR + vector / 32 * 16) >> (vector % 32) & 1;
 }

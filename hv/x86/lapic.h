@@ -35,7 +35,4 @@ void hostapic_extint(void);
  */
 void hostapic_timer_arm(uint64_t tsc_deadline);
 
-/* True when `vector` waits in the APIC's request register: an interrupt a guest exit was for. */
-bool hostapic_pending(uint8_t vector);
-
 #endif

@@ -53,11 +53,6 @@ void logsink_screen_start(void)
 	logsink_drain();
 }
 
-uint16_t logsink_port(void)
-{
-	return sink.serial_on ? sink.serial.port : 0;
-}
-
 static bool drain_serial(void)
 {
 	char buf[128];

@@ -15,7 +15,4 @@ void logsink_drain(void);
 /* The same when the other CPUs are stopped, maybe while draining. */
 void logsink_panic(void);
 
-/* The port the log goes to, 0 when off. */
-uint16_t logsink_port(void);
-
 #endif

@@ -16,7 +16,6 @@
 #define PAT_VALUE 0x0007040100070406ull
 
 static struct {
-	struct pcpu *cpus[PCPU_MAX];
 	_Atomic unsigned count;
 	struct pcpu *next; /* made, but no CPU has it yet */
 } pc;
@@ -24,12 +23,6 @@ static struct {
 unsigned pcpu_count(void)
 {
 	return atomic_load(&pc.count);
-}
-
-struct pcpu *pcpu_get(unsigned index)
-{
-	ASSERT(index < pcpu_count());
-	return pc.cpus[index];
 }
 
 bool pcpu_give_stacks(struct pcpu *p)
@@ -73,7 +66,6 @@ void pcpu_commit(struct pcpu *p)
 	unsigned n = pcpu_count();
 
 	ASSERT(p->index == n && n < PCPU_MAX);
-	pc.cpus[n] = p;
 	pc.next = NULL;
 	atomic_store(&pc.count, n + 1);
 }

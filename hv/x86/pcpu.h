@@ -62,7 +62,6 @@ static inline struct pcpu *pcpu_this(void)
 
 /* CPUs that are up, numbered 0 .. pcpu_count() - 1. */
 unsigned pcpu_count(void);
-struct pcpu *pcpu_get(unsigned index);
 
 /* Loads GDT, TSS, GS base, IDT and the control registers (WP, NX, NE ...) of the calling CPU. */
 void pcpu_load(struct pcpu *p);

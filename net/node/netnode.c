@@ -62,6 +62,20 @@ static bool transmit(struct netnode *n, uint64_t now)
 	return count > 0;
 }
 
+static size_t ip_status(const struct netnode *n, char *buf, size_t size)
+{
+	const struct netip_stats *s = netip_stats_get(n->ip);
+	uint32_t a = netip_address(n->ip);
+
+	return fmt_print(buf, size,
+			 "address %u.%u.%u.%u: %llu lines to syslog, console read %llu times, %llu "
+			 "turned away, %llu cut off\n",
+			 a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255,
+			 (unsigned long long)s->syslog_lines, (unsigned long long)s->console_reads,
+			 (unsigned long long)s->console_refused,
+			 (unsigned long long)s->console_cut);
+}
+
 static size_t peer_status(const struct netnode *n, unsigned i, char *buf, size_t size)
 {
 	const struct xport_stats *s = &n->peers[i].stats;
@@ -94,6 +108,7 @@ static size_t status(void *ctx, char *buf, size_t size)
 		c->config.name, states[c->state], c->count, c->config.nodes, n->nic.id->name,
 		n->nic.link ? "up" : "down", n->nic.mbit, (unsigned long long)s->rx_frames,
 		(unsigned long long)s->tx_frames, (unsigned long long)s->rx_errors);
+	len += ip_status(n, buf + len, size - len);
 	for (unsigned i = 0; i < c->count && len + 400 < size; i++) {
 		cluster_describe(c, i, line, sizeof(line));
 		len += fmt_print(buf + len, size - len, "%s\n", line);

@@ -50,19 +50,6 @@ void xport_open(struct xport *x, uint64_t now, unsigned node, const uint8_t mac[
 	xport_ready(x, p);
 }
 
-void xport_close(struct xport *x, unsigned node)
-{
-	struct xport_peer *p = &x->peers[node];
-
-	ASSERT(node < x->peer_count);
-	xport_rewind(x, p, false);
-	p->state = XPORT_OFF;
-	p->open_at = XPORT_NEVER;
-	p->open_now = p->answer_now = p->ev_down = p->ev_up = false;
-	x->events &= ~BIT(node);
-	x->ready &= ~BIT(node);
-}
-
 static uint32_t bytes_queued(const struct xport_channel *ch)
 {
 	if (ch->msg_done == ch->msg_end)

@@ -174,8 +174,6 @@ void xport_init(struct xport *x, const struct xport_config *config, struct xport
 
 /* Starts to talk to the peer, and goes on trying for ever. */
 void xport_open(struct xport *x, uint64_t now, unsigned node, const uint8_t mac[WIRE_MAC]);
-/* Forgets the peer and all that is queued for it. */
-void xport_close(struct xport *x, unsigned node);
 
 /*
  * Queues one message made of `count` parts, 1 to WIRE_MSG_MAX bytes together, copied at once.
