@@ -24,7 +24,7 @@ struct blob {
 	UINTN size;
 };
 
-void efi_source_find(EFI_LOADED_IMAGE *self, struct source *out);
+void efi_source_find(EFI_LOADED_IMAGE *self, struct source *s);
 /*
  * Reads a whole file. EFI_NOT_FOUND when there is none of that name; any other error has been printed
  * with a sentence.

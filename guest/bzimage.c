@@ -112,7 +112,7 @@ static int check_size(struct kernel *k, struct why *why)
 	if (system > align_up(k->size - k->setup_size, 16))
 		return why_set(why, ERR_INVALID,
 			       "the Linux kernel image is cut short: %zu bytes of %llu are there",
-			       k->size, (unsigned long long)(k->setup_size + system));
+			       k->size, (unsigned long long)k->setup_size + system);
 	return 0;
 }
 

@@ -4,6 +4,7 @@ include tools/deps.mk
 include tools/guest.mk
 include tests/suite/suite.mk
 include pxe/pxe.mk
+include tools/lint.mk
 
 ##: Set-up
 packages: ## install the Debian packages that building, running and testing need
@@ -27,7 +28,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 	@MAKE="$(MAKE)" tools/test-parts $(BUILD)/test all check check-tsan $(TEST_PARTS) check-fuzz \
 	  test-cluster
 
-check: check-includes check-room-table check-vendor-doc check-format check-static check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, cppcheck
+check: check-includes check-room-table check-vendor-doc check-format check-shell check-python check-static check-tidy check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, lint
 
 # TESTS= some of tests/cluster instead of all
 test-cluster: all guest-images guests suite wire-tools netboot ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
@@ -55,23 +56,8 @@ check-vendor-doc: ## docs/vendors.md has a row for each entry of struct virt_ops
 vendor-share: ## how much code is in each CPU vendor's room and how much outside
 	@tools/vendor-share
 
-C_FILES = $(shell find apic boot dsm guest hv net tests -name '*.[ch]')
-check-format: ## every C file is as clang-format would write it
-	@clang-format --dry-run -Werror $(C_FILES)
-format: ## let clang-format write every C file
-	@clang-format -i $(C_FILES)
-
-# Left out: subtracting the linker's symbols is how their distance is told; "condition" findings
-# assume that every test made can come out both ways; it does not follow counters and inline assembly
-# in what is initialised (gcc does); internalAstError is its parser's trouble with an atomic type.
-CPPCHECK := -q --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 -I. \
-            $(foreach s,comparePointers signConversionCond integerOverflowCond legacyUninitvar uninitvar \
-            arrayIndexOutOfBoundsCond internalAstError,--suppress=$s)
-check-static: ## cppcheck over the hypervisor
-	@cppcheck $(CPPCHECK) --template='{file}:{line}: {severity}: {message} [{id}]' apic boot dsm guest hv net
-
 check-tools: ## the tools' own tests
 	@$(PYTHON) -B -m unittest discover -q -s tools/tests -t tools
 	@tools/coverage --self-test
 
-.PHONY: test check test-cluster bench-cluster check-includes check-vendor-doc vendor-share check-format format check-static check-tools
+.PHONY: test check test-cluster bench-cluster check-includes check-vendor-doc vendor-share check-tools

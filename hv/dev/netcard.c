@@ -108,7 +108,7 @@ void netcard_report(const struct netcard *n, struct report *r)
 		"%llu of the nodes' protocol, %llu ATA over Ethernet, %llu for the switch alone",
 		(unsigned long long)d->tx_frames, (unsigned long long)d->rx_frames,
 		(unsigned long long)d->rx_dropped, (unsigned long long)n->lost,
-		(unsigned long long)(refused[LAN_UNFIT] + d->tx_dropped),
+		(unsigned long long)refused[LAN_UNFIT] + d->tx_dropped,
 		(unsigned long long)refused[LAN_NOT_OURS],
 		(unsigned long long)refused[LAN_OF_NODES], (unsigned long long)refused[LAN_AOE],
 		(unsigned long long)refused[LAN_LINK_ONLY]);

@@ -58,7 +58,7 @@ enum string_kind {
 	STRING_SCAS,
 };
 
-int emu_string(struct emu *e, unsigned arg);
+int emu_string(struct emu *e, unsigned kind); /* enum string_kind */
 
 /* Control registers; emulate_cr.c. */
 int emu_mov_cr(struct emu *e, unsigned arg);

@@ -32,6 +32,6 @@ struct svm_caps {
 int svm_caps_settle(const struct svm_raw *raw, struct svm_caps *caps, struct why *why) MUST_CHECK;
 
 /* Adds a line per requirement and per option to the report. */
-void svm_caps_preflight(const struct svm_raw *raw, struct preflight *report);
+void svm_caps_preflight(const struct svm_raw *raw, struct preflight *p);
 
 #endif

@@ -51,7 +51,7 @@ static inline bool vmx_caps_may(const struct vmx_caps *c, enum vmx_word word, ui
 int vmx_caps_settle(const struct vmx_raw *raw, struct vmx_caps *caps, struct why *why) MUST_CHECK;
 
 /* Adds a line per requirement and per option to the report. */
-void vmx_caps_preflight(const struct vmx_raw *raw, struct preflight *report);
+void vmx_caps_preflight(const struct vmx_raw *raw, struct preflight *p);
 
 /* What can be offered for the virtual APIC and the rest. */
 void vmx_caps_features(const struct vmx_caps *caps, struct virt_features *out);

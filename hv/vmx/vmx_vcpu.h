@@ -126,7 +126,7 @@ void vmx_apic_mode(struct virt_vcpu *v, bool enabled, bool x2apic);
 void vmx_apic_tpr_threshold(struct virt_vcpu *v, uint8_t threshold);
 
 /* vmx_dump.c */
-void vmx_snapshot(struct vmx_guest_state *out);
+void vmx_snapshot(struct vmx_guest_state *g);
 void vmx_dump(struct virt_vcpu *v);
 
 #endif

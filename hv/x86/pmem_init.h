@@ -13,7 +13,7 @@ int pmem_early_init(const struct memmap *map, struct why *why) MUST_CHECK;
 hpa_t pmem_early_alloc(uint64_t size);
 
 /* Builds the final tables and switches to them. */
-void paging_init(const struct memmap *map, hpa_t core_base);
+void paging_init(const struct memmap *mm, hpa_t core_base);
 
 /* Gives what RAM is left to the allocator. */
 void pmem_init(const struct memmap *map);

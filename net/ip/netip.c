@@ -12,7 +12,6 @@ static struct netip *stack;
 
 /* --- What lwIP asks of its platform --- */
 
-void netip_assert_owner(void);
 void netip_assert_owner(void)
 {
 	ASSERT(stack == NULL || plat_cpu() == stack->owner);

@@ -108,8 +108,8 @@ os.environ["TMPDIR"] = TEMP
 usage_errors_exit_2()
 setup_failures_exit_3()
 unmet_expectations_exit_1()
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-    interrupted(number)
+for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    interrupted(ending)
 stale_folder_is_removed()
 killed_emulator_is_noticed("killed-at-once", leftovers, 3, "ended at once: it died of SIGKILL")
 killed_emulator_is_noticed("killed-later", console_talks, 1, "the emulator ended with code -9")

@@ -31,12 +31,14 @@ def cut_off(size):
 
 stops("no-ept", r"boot: ERROR: this CPU has VT-x without EPT; ", "--cpu", "core2_penryn_t9600")
 stops("no-unrestricted-guest", r"boot: ERROR: this CPU has no unrestricted guest", "--cpu", "corei5_lynnfield_750")
-stops("no-virtualization", r"boot: ERROR: this CPU has neither VT-x .* nor AMD-V .*; switch .* on in the firmware setup",
+stops("no-virtualization",
+      r"boot: ERROR: this CPU has neither VT-x .* nor AMD-V .*; switch .* on in the firmware setup",
       "--cpu", "athlon64_venice")  # fmt: skip
 stops("wrong-option", r"boot: ERROR: option 'frobnicate' is unknown; the options are ", "--hv-append", "frobnicate=1")
 stops("wrong-value", r"boot: ERROR: option 'mem=plenty' is wrong; expected .*memory", "--hv-append", "mem=plenty")
 stops("missing-guest", r"boot: ERROR: guest image 'nosuch' is not among the", "--hv-append", "guest=nosuch")
 stops("no-guest", r"boot: ERROR: no guest image came with the boot", "--guest", "none")
 stops("cut-setup", r"guest: ERROR: stopped: the Linux kernel image has 8192 bytes", "--guest", cut_off(8192))
-stops("cut-kernel", r"guest: ERROR: stopped: the Linux kernel image is cut short: 100000 bytes", "--guest", cut_off(100000))
+stops("cut-kernel", r"guest: ERROR: stopped: the Linux kernel image is cut short: 100000 bytes",
+      "--guest", cut_off(100000))
 stops("too-much-memory", r"boot: ERROR: too little RAM: the guest is to have 4096 MiB", "--mem", "4096")

@@ -14,5 +14,6 @@ said = run_suite("suite=check,hotplug,bench iters=2000 timeout=120", *NODE)
 check("needs 2 CPUs" not in said, "the guest has fewer than 2 CPUs")
 
 pae = ("--guest", os.path.join(BUILD, "guest/linux-pae"))
-said = run_suite("suite=tlb,process,code,atomic.split,memory,hotplug iters=2000 timeout=120 fill=free", *NODE, *pae, logs="pae")
+said = run_suite("suite=tlb,process,code,atomic.split,memory,hotplug iters=2000 timeout=120 fill=free",
+                 *NODE, *pae, logs="pae")
 check("-686-pae i686, 2 CPUs" in said, "this is not the PAE kernel on 2 CPUs")

@@ -37,7 +37,7 @@ def chart(rows, names, column, title, log, x0, y0):
         out.append(f'<text x="{x0 - 6}" y="{py + 4:.0f}" text-anchor="end">{y:.3g}</text>')
         out.append(f'<line x1="{x0}" x2="{x0 + W}" y1="{py:.0f}" y2="{py:.0f}" stroke="#eee"/>')
     for name, colour in zip(names, COLOURS):
-        line = " ".join("%.1f,%.1f" % at(x, y) for x, y in points[name])
+        line = " ".join(f"{px:.1f},{py:.1f}" for px, py in (at(x, y) for x, y in points[name]))
         out.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
     return out
 

@@ -4,7 +4,6 @@ so that the host's configuration stays as it is.
 """
 
 import collections
-import functools
 import os
 import re
 import subprocess
@@ -30,6 +29,7 @@ class Apt:
     def __init__(self, folder):
         self.folder = os.path.abspath(folder)
         self.config = os.path.join(self.folder, "apt.conf")
+        self.updated = set()
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
@@ -73,9 +73,11 @@ class Apt:
         write(self.config, "\n".join(lines) + "\n")
         write(self.path("sources.list"), "".join(source_lines(host_sites())))
 
-    @functools.lru_cache(maxsize=None)
     def update(self, force=False):
-        """Refreshes the private lists. One index that fails is a warning: another may do."""
+        """Refreshes the private lists. One index that fails is a warning: another may do. Once is enough."""
+        if force in self.updated:
+            return
+        self.updated.add(force)
         self.setup()
         stamp = self.path("state/updated")
         if not force and age(stamp) < LISTS_MAX_AGE:

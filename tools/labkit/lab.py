@@ -78,7 +78,8 @@ class Lab:
         emulator = Bochs(options, self.work) if options.emu == "bochs" else Qemu(options, self.work)
         os.makedirs(options.logdir, exist_ok=True)
         for name in os.listdir(options.logdir):
-            if re.fullmatch(r"(node\d+|console|dnsmasq|switch|vblade|http)\.(log|(emulator|bochs|qemu)\.log|gdb|status)", name):
+            if re.fullmatch(r"(node\d+|console|dnsmasq|switch|vblade|http)\."
+                            r"(log|(emulator|bochs|qemu)\.log|gdb|status)", name):
                 os.unlink(os.path.join(options.logdir, name))
         disk = self.boot_medium(guest)
         echo = self.echo_log if options.interactive else (print if options.verbose else None)
@@ -296,7 +297,10 @@ def private_copy(disk, work, name):
     if not disk:
         return None
     path = os.path.join(work, f"{name}.img")
-    os.link(disk, path) if name == "node0" else netboot.copy(disk, work, f"{name}.img")
+    if name == "node0":
+        os.link(disk, path)
+    else:
+        netboot.copy(disk, work, f"{name}.img")
     return path
 
 

@@ -200,7 +200,8 @@ def settle(options):
     if any(int(step.text) >= options.nodes for step in options.kill):
         raise UsageError(f"--kill names a node beyond the last, {options.nodes - 1}.")
     if len(options.cpu) > 1 and len(options.cpu) != options.nodes:
-        raise UsageError(f"--cpu is there {len(options.cpu)} times: give it once, or for each of the {options.nodes} nodes.")
+        times = len(options.cpu)
+        raise UsageError(f"--cpu is there {times} times: give it once, or for each of the {options.nodes} nodes.")
     if options.emu == "bochs" and options.gdb:
         raise UsageError("--gdb works with QEMU only; for Bochs's own debugger see --bochs-rc.")
     if options.emu != "bochs" and (options.bochs_rc or options.ips or options.sync):
@@ -216,7 +217,8 @@ def settle(options):
     if options.boot in ("pxe", "esp") and options.firmware == "bios":
         raise UsageError(f"--boot {options.boot} needs --firmware uefi: a BIOS starts Amalgam through iPXE.")
     if options.boot == "direct" and (options.emu == "bochs" or options.firmware == "uefi" or options.native):
-        raise UsageError("--boot direct is QEMU's way of loading amalgam.elf: it needs --emu qemu or kvm and --firmware bios.")
+        raise UsageError("--boot direct is QEMU's way of loading amalgam.elf: "
+                         "it needs --emu qemu or kvm and --firmware bios.")
     if not options.boot:
         options.boot = "ipxe" if options.firmware == "bios" else "pxe"
         if options.firmware == "uefi" and options.emu == "bochs":

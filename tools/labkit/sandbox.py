@@ -101,12 +101,12 @@ def be_first(alive, inside, folder):
             code = inside(folder)
     except OSError as error:
         print(f"lab: the system refused something the lab needs: {error}", file=sys.stderr)
-    except BaseException:  # our own mistake; nothing above here would show it
+    except BaseException:  # pylint: disable=broad-exception-caught # our own mistake; nothing above here would show it
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code)  # pylint: disable=protected-access # of a child after fork()
 
 
 def wait(child):

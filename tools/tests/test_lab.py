@@ -48,7 +48,8 @@ class Options(unittest.TestCase):
         for argv in (["--nodes", "0"], ["--nodes", "65"], ["--expect", "("], ["--send", "x"], ["--emu", "vax"],
                      ["--native", "--nodes", "2"], ["--native", "--status"], ["--boot", "esp"], ["--exp", "x"],
                      ["--emu", "qemu", "--ips", "5"], ["--emu", "bochs", "--boot", "direct"],
-                     ["--emu", "qemu", "--firmware", "uefi", "--boot", "direct"], ["--kill", "x=one"], ["--nodes", "2", "--kill", "x=2"]):  # fmt: skip
+                     ["--emu", "qemu", "--firmware", "uefi", "--boot", "direct"], ["--kill", "x=one"],
+                     ["--nodes", "2", "--kill", "x=2"]):  # fmt: skip
             self.assertTrue(refused(*argv), argv)
 
     def test_boot_medium_follows_firmware_and_emulator(self):
@@ -64,7 +65,8 @@ class Choice(unittest.TestCase):
 
     def test_the_fastest_that_works(self):
         amd = NESTED_INTEL._replace(nested={"kvm_amd": True})
-        self.assertEqual(self.auto(facts=NESTED_INTEL), ("kvm", "KVM, the fastest: its guests here have VT-x themselves"))
+        chosen = self.auto(facts=NESTED_INTEL)
+        self.assertEqual(chosen, ("kvm", "KVM, the fastest: its guests here have VT-x themselves"))
         self.assertEqual(self.auto(facts=amd), ("kvm", "KVM, the fastest: its guests here have AMD-V themselves"))
         self.assertEqual(self.auto("--firmware", "bios")[0], "qemu")
         self.assertEqual(self.auto("--firmware", "uefi", "--nodes", "2")[0], "qemu")
@@ -78,8 +80,10 @@ class Choice(unittest.TestCase):
             ({"kvm_error": errno.ENOENT}, "there is no /dev/kvm (switch virtualization on in the firmware setup"),
             ({"kvm_error": errno.EACCES}, "/dev/kvm is not open to you (join the group"),
             ({"kvm_error": errno.ENODEV}, "/dev/kvm does not open: No such device"),
-            ({"nested": {"kvm_intel": False}}, "no VT-x themselves (as root: modprobe -r kvm_intel; modprobe kvm_intel nested=1)"),
-            ({"nested": {"kvm_amd": False}}, "no AMD-V themselves (as root: modprobe -r kvm_amd; modprobe kvm_amd nested=1)"),
+            ({"nested": {"kvm_intel": False}},
+             "no VT-x themselves (as root: modprobe -r kvm_intel; modprobe kvm_intel nested=1)"),
+            ({"nested": {"kvm_amd": False}},
+             "no AMD-V themselves (as root: modprobe -r kvm_amd; modprobe kvm_amd nested=1)"),
             ({"nested": {}}, "neither kvm_intel nor kvm_amd is loaded"),
         ):
             facts = NESTED_INTEL._replace(**change)
@@ -92,7 +96,8 @@ class Choice(unittest.TestCase):
 
     def test_options_of_one_emulator_choose_it(self):
         for argv in (["--ips", "5"], ["--sync", "none"]):
-            self.assertEqual(self.auto(*argv, facts=NESTED_INTEL), ("bochs", f"Bochs emulates VT-x; only it has {argv[0]}"))
+            chosen = self.auto(*argv, facts=NESTED_INTEL)
+            self.assertEqual(chosen, ("bochs", f"Bochs emulates VT-x; only it has {argv[0]}"))
         for argv in (["--gdb"], ["--nic", "e1000e"]):
             self.assertEqual(self.auto(*argv, facts=NO_KVM._replace(qemu=False))[0], "qemu")
 
@@ -259,7 +264,8 @@ class Netboot(unittest.TestCase):
         for line in ("set hv-args serial=com1", "set kernel-args console=ttyS0 quiet", "set initrd initrd"):
             self.assertIn(line, script)
         self.assertEqual(
-            list(netboot.direct(parse("--emu", "qemu", "--boot", "direct"), images.Guest("k", "bzimage", "i", "a=b,c d"))),
+            list(netboot.direct(parse("--emu", "qemu", "--boot", "direct"),
+                                images.Guest("k", "bzimage", "i", "a=b,c d"))),  # fmt: skip
             ["-kernel", "netboot/amalgam.elf", "-append", "serial=com1 console=com2 nodes=1"]
             + ["-initrd", "netboot/guest a=b,,c d,netboot/initrd"],
         )
