@@ -112,6 +112,19 @@ static void a_window_may_open_a_little(void **state)
 	read_and_close(0);
 }
 
+/* Frames stay in the card's buffers until lwIP is done with them, so it must not wait for what comes before. */
+static void segments_out_of_order_keep_no_buffers(void **state)
+{
+	for (unsigned n = 0; n < AT_ONCE; n++) {
+		assert_true(end_connect(n, 1100));
+		for (int i = 0; i < NIC_RX_BUFFERS; i++)
+			end_send(n, RIG_ACK, 1100, 2, 10 + 10 * i);
+	}
+	/* More than 192 frames have come in: the card has a buffer for each. */
+	for (unsigned n = 0; n < AT_ONCE; n++)
+		read_and_close(n);
+}
+
 static void who_says_nothing_more_keeps_nobody_out(void **state)
 {
 	/* More than there is room for: half open, silent after the first byte, all read but the end. */
@@ -160,6 +173,7 @@ int main(void)
 		cmocka_unit_test(few_read_at_a_time),
 		cmocka_unit_test(a_slow_reader_has_ten_seconds),
 		cmocka_unit_test(a_window_may_open_a_little),
+		cmocka_unit_test(segments_out_of_order_keep_no_buffers),
 		cmocka_unit_test(who_says_nothing_more_keeps_nobody_out),
 		cmocka_unit_test(what_is_sent_to_it_is_not_looked_at),
 	};

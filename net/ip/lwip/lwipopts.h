@@ -37,6 +37,8 @@
 #define TCP_WND          (4 * TCP_MSS)
 #define TCP_SND_BUF      (4 * TCP_MSS)
 #define TCP_SND_QUEUELEN 16
+/* What comes early would keep buffers of the card for as long as somebody likes; it is sent again. */
+#define TCP_QUEUE_OOSEQ  0
 
 #define LWIP_SUPPORT_CUSTOM_PBUF   1
 #define LWIP_NETIF_STATUS_CALLBACK 1
