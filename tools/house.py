@@ -21,3 +21,7 @@ def rules():
 def read(path):
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
         return file.read()
+
+
+def exists(path):
+    return os.path.exists(os.path.join(ROOT, path))

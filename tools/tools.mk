@@ -28,7 +28,9 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
 	@MAKE="$(MAKE)" tools/test-parts $(BUILD)/test all check check-tsan $(TEST_PARTS) check-fuzz \
 	  test-cluster
 
-check: check-includes check-room-table check-vendor-doc check-format check-shell check-python check-static check-tidy check-tools check-host ## fast: unit tests under ASan and UBSan, house rules, format, lint
+CHECKS := check-includes check-room-table check-vendor-doc check-docs check-format check-shell check-python \
+          check-static check-tidy check-tools check-host
+check: $(CHECKS) ## fast: unit tests under ASan and UBSan, house rules, format, lint
 
 # TESTS= some of tests/cluster instead of all
 test-cluster: all guest-images guests suite wire-tools netboot ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
@@ -48,10 +50,17 @@ check-includes: ## who may include whom, what portable code must not do, how lar
 	@tools/check-includes
 	@tools/check-rooms --self-test
 	@tools/check-rooms
+	@tools/housedoc --self-test
+	@tools/housedoc
 
 check-vendor-doc: ## docs/vendors.md has a row for each entry of struct virt_ops
 	@tools/vendordoc --self-test
 	@tools/vendordoc
+
+check-docs: ## files, functions, links and targets that documents and comments name are there
+	@tools/check-docs --self-test
+	@tools/check-docs
+.PHONY: check-docs
 
 vendor-share: ## how much code is in each CPU vendor's room and how much outside
 	@tools/vendor-share

@@ -1,6 +1,6 @@
 /*
  * The platform under the portable code: one implementation per image, resolved at link time. The
- * hypervisor's is in hv/core/plat.c, the host programs' in tests/host/plat.c.
+ * hypervisor's is in hv/x86/plat_x86.c, the host programs' in tests/host/plat.c.
  */
 #ifndef HV_BASE_PLAT_H
 #define HV_BASE_PLAT_H

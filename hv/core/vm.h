@@ -3,8 +3,8 @@
  * the head, the PC's devices.
  *
  * Lock order (outermost first): vm->pc_lock, then vm->mem_lock or the link's, then pmem's and the log's
- * own. A vCPU's
- * own state (registers, LAPIC) needs no lock: only its CPU touches it; others use vcpu_post().
+ * own. A vCPU's own state (registers, LAPIC) needs no lock: only its CPU touches it; others post to it
+ * (apic/post.h).
  */
 #ifndef HV_CORE_VM_H
 #define HV_CORE_VM_H
