@@ -8,7 +8,7 @@ HOST_LIB   := $(HOST_OUT)/libportable.a
 HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/options.c hv/core/vtlb.c \
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
               hv/cluster/parts.c \
-              $(addprefix hv/insn/,alu.c emulate.c emulate_cr.c emulate_mem.c emulate_string.c walk.c) \
+              $(wildcard hv/insn/*.c) \
               $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \
               $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_regs.c) \
@@ -35,6 +35,8 @@ $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 
 # Serial ports and a network for hv/dev.
 $(HOST_OUT)/test_devices $(HOST_OUT)/test_virtdev $(HOST_OUT)/test_netcard $(HOST_OUT)/test_netdisk: $(HOST_OUT)/tests/host/dev_double.o
+# The emulator's surroundings.
+$(HOST_OUT)/test_emulate $(HOST_OUT)/test_emulate_exits: $(HOST_OUT)/tests/host/emulate_rig.o
 
 ##: Tests
 test-programs: $(HOST_TESTS)

@@ -22,10 +22,7 @@ void vcpu_inject(struct vcpu *v, uint8_t vector, uint32_t code)
 
 static void skip(struct vcpu *v, const struct vm_exit *exit)
 {
-	unsigned len = exit->insn_len ? exit->insn_len : emulate_insn_length(v);
-
-	if (len)
-		v->vm->ops->skip(&v->virt, len);
+	v->vm->ops->skip(&v->virt, exit->insn_len);
 }
 
 static void on_none(struct vcpu *v, const struct vm_exit *exit)
@@ -74,7 +71,7 @@ static void on_io(struct vcpu *v, const struct vm_exit *exit)
 	unsigned size = exit->io.size;
 
 	if (exit->io.string) {
-		emulate(v);
+		emulate(v, exit);
 		return;
 	}
 	if (exit->io.in) {
@@ -124,7 +121,12 @@ static void fault_in_hole(struct vcpu *v, const struct vm_exit *exit)
 						    : WALK_READ;
 
 	walk_mode_read(v, &mode);
-	if (exit->npf.gla_valid && walk(v, &mode, exit->npf.gla, access, &gpa, &fault)) {
+
+	int err = exit->npf.gla_valid ? walk(v, &mode, exit->npf.gla, access, &gpa, &fault) : 0;
+
+	if (err == ERR_BUSY)
+		return;
+	if (err) {
 		v->virt.cr2 = exit->npf.gla;
 		v->vm->ops->inject(&v->virt, &fault);
 		return;
@@ -152,7 +154,7 @@ static void on_npf(struct vcpu *v, const struct vm_exit *exit)
 	else if (exit->npf.fetch) /* what is read there is all ones, and FF FF is no instruction */
 		vcpu_inject(v, VECTOR_UD, 0);
 	else
-		emulate(v);
+		emulate(v, exit);
 }
 
 static void on_apic_access(struct vcpu *v, const struct vm_exit *exit)
@@ -160,7 +162,7 @@ static void on_apic_access(struct vcpu *v, const struct vm_exit *exit)
 	if (exit->apic.fetch)
 		vcpu_inject(v, VECTOR_UD, 0);
 	else
-		emulate(v);
+		emulate(v, exit);
 }
 
 static void on_apic_write(struct vcpu *v, const struct vm_exit *exit)
@@ -189,7 +191,7 @@ static void on_cr_write(struct vcpu *v, const struct vm_exit *exit)
 
 static void on_emulate(struct vcpu *v, const struct vm_exit *exit)
 {
-	emulate(v);
+	emulate(v, exit);
 }
 
 /* SDM vol. 1, 13.3: which sets of state components XCR0 may name. */
@@ -284,28 +286,56 @@ static void on_exception(struct vcpu *v, const struct vm_exit *exit)
 }
 
 // clang-format off
+static const vcpu_exit_fn insn_handlers[VM_EXIT_KINDS] = {
+	[VM_EXIT_CPUID]        = on_cpuid,
+	[VM_EXIT_HLT]          = on_hlt,
+	[VM_EXIT_PAUSE]        = skip,
+	[VM_EXIT_MSR_READ]     = on_msr_read,
+	[VM_EXIT_MSR_WRITE]    = on_msr_write,
+	[VM_EXIT_XSETBV]       = on_xsetbv,
+	[VM_EXIT_HYPERCALL]    = on_hypercall,
+	[VM_EXIT_CACHE]        = skip,
+};
+// clang-format on
+
+/* Where the CPU does not tell the length, what is there must still be that instruction. */
+static void on_insn(struct vcpu *v, const struct vm_exit *exit)
+{
+	struct vm_exit known;
+
+	if (LIKELY(exit->insn_len)) {
+		insn_handlers[exit->kind](v, exit);
+		return;
+	}
+	known = *exit;
+	known.insn_len = (uint8_t)emulate_insn_length(v, exit->kind);
+	if (known.insn_len)
+		insn_handlers[exit->kind](v, &known);
+}
+
+// clang-format off
 const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_NONE]         = on_none,
 	[VM_EXIT_INTERRUPT]    = on_interrupt,
 	[VM_EXIT_HOST_NMI]     = on_host_nmi,
 	[VM_EXIT_TIMER]        = on_recheck,
-	[VM_EXIT_CPUID]        = on_cpuid,
-	[VM_EXIT_HLT]          = on_hlt,
-	[VM_EXIT_PAUSE]        = skip,
+	[VM_EXIT_CPUID]        = on_insn,
+	[VM_EXIT_HLT]          = on_insn,
+	[VM_EXIT_PAUSE]        = on_insn,
 	[VM_EXIT_IO]           = on_io,
-	[VM_EXIT_MSR_READ]     = on_msr_read,
-	[VM_EXIT_MSR_WRITE]    = on_msr_write,
+	[VM_EXIT_MSR_READ]     = on_insn,
+	[VM_EXIT_MSR_WRITE]    = on_insn,
 	[VM_EXIT_NPF]          = on_npf,
 	[VM_EXIT_APIC_ACCESS]  = on_apic_access,
 	[VM_EXIT_APIC_WRITE]   = on_apic_write,
 	[VM_EXIT_APIC_EOI]     = on_apic_eoi,
 	[VM_EXIT_CR_WRITE]     = on_cr_write,
 	[VM_EXIT_EMULATE]      = on_emulate,
-	[VM_EXIT_XSETBV]       = on_xsetbv,
-	[VM_EXIT_HYPERCALL]    = on_hypercall,
+	[VM_EXIT_XSETBV]       = on_insn,
+	[VM_EXIT_HYPERCALL]    = on_insn,
 	[VM_EXIT_UNDEFINED]    = on_undefined,
 	[VM_EXIT_FORBIDDEN]    = on_forbidden,
-	[VM_EXIT_CACHE]        = skip,
+	[VM_EXIT_CACHE]        = on_insn,
 	[VM_EXIT_IRQ_WINDOW]   = on_irq_window,
 	[VM_EXIT_NMI_WINDOW]   = on_nmi_window,
 	[VM_EXIT_EXCEPTION]    = on_exception,

@@ -127,6 +127,9 @@ struct vcpu {
 	uint64_t kvm_clock_msr, kvm_wall_msr;
 	uint64_t misc_enable;
 	uint64_t exits[VM_EXIT_KINDS];
+	/* Where, and how often in a row, an instruction was not the one that had exited; hv/insn/emulate.c. */
+	uint64_t changed_rip, changed;
+	uint64_t refused; /* instructions of programs on device memory that are not emulated */
 	uint64_t pages_backed, mmio, injected, kicked, hypercalls, msr_unknown;
 	uint64_t hypercalls_unknown, kvm_clocks_refused;
 	uint64_t accesses, remote_io;

@@ -362,7 +362,12 @@ void vtlb_page_fault(struct vcpu *v, gva_t gva, uint32_t code)
 	t->faults++;
 	walk_mode_read(v, &mode);
 	mode.user = code & PF_U;
-	if (!(code & PF_RSVD) && !walk(v, &mode, gva, access, &gpa, &fault)) {
+
+	int err = code & PF_RSVD ? ERR_INVALID : walk(v, &mode, gva, access, &gpa, &fault);
+
+	if (err == ERR_BUSY)
+		return;
+	if (!err) {
 		t->futile = fill(v, gva) ? 0 : t->futile + 1;
 		if (t->futile <= FUTILE_MAX) {
 			t->filled++;

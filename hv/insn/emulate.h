@@ -1,7 +1,7 @@
 /*
  * Carries out one guest instruction in software: one that touched device memory, a string I/O
- * instruction, or one on a control register. Decoding is Zydis's; the guest's registers, segments and paging are honoured as the
- * CPU would.
+ * instruction, or one on a control register. Decoding is Zydis's; the guest's registers, segments and
+ * paging are honoured as the CPU would.
  */
 #ifndef HV_INSN_EMULATE_H
 #define HV_INSN_EMULATE_H
@@ -9,15 +9,20 @@
 #include "hv/core/vm.h"
 
 /*
- * Emulates the instruction at the vCPU's RIP; injects the exception it raises, if any. An instruction
- * that is not in the table stops the machine with a sentence.
+ * Emulates the instruction at the vCPU's RIP if it is one that `exit` can come from: VM_EXIT_NPF and
+ * VM_EXIT_APIC_ACCESS of one that accesses memory, VM_EXIT_IO of INS or OUTS in that direction and
+ * size, VM_EXIT_EMULATE of one on a control register. Injects the exception it raises, if any. When
+ * the bytes have changed since and are another, nothing is done, and the guest goes on with them.
+ * Bytes that are no instruction get #UD. An instruction on device memory that is not in the table
+ * stops the machine with a sentence; a program of the guest's gets #UD for it.
  */
-void emulate(struct vcpu *v);
+void emulate(struct vcpu *v, const struct vm_exit *exit);
 
 /*
- * The length of the instruction at the vCPU's RIP, for a CPU that does not report it. 0 when it is not
- * there to be decoded any more; the fault of the fetch is then injected, or the machine stopped.
+ * For CPUs that do not say how long the instruction is that exited: the length of what is at the vCPU's
+ * RIP, if such an exit can come from it. Else 0; then there is nothing to do about the exit, and the
+ * fault is injected, if there is one.
  */
-unsigned emulate_insn_length(struct vcpu *v);
+unsigned emulate_insn_length(struct vcpu *v, enum vm_exit_kind kind);
 
 #endif

@@ -28,8 +28,7 @@ static bool is_known(unsigned cr)
 
 static int gp(struct emu *e)
 {
-	e->fault = (struct virt_event){EVENT_EXCEPTION, VECTOR_GP, true, 0};
-	return ERR_INVALID;
+	return emu_raise(e, VECTOR_GP, 0);
 }
 
 /* The processor checks the privilege before it exits, so this is for one that does not. */
@@ -82,8 +81,7 @@ int emu_mov_cr(struct emu *e, unsigned arg)
 	unsigned cr = cr_number(&e->op[write ? 0 : 1]);
 
 	if (!is_known(cr)) {
-		e->fault = (struct virt_event){EVENT_EXCEPTION, VECTOR_UD, false, 0};
-		return ERR_INVALID;
+		return emu_raise(e, VECTOR_UD, 0);
 	}
 	if (!privileged(e))
 		return gp(e);

@@ -36,6 +36,7 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 	uint64_t step = e->rflags & RFLAGS_DF ? -(uint64_t)bytes : bytes, value = 0;
 	uint16_t port = (uint16_t)e->v->virt.gpr[GPR_RDX];
 	gva_t from = 0, to = 0;
+	struct emu_place place;
 	int err = 0;
 
 	if (uses_si)
@@ -44,7 +45,7 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 		err = emu_linear(e, ZYDIS_REGISTER_ES, emu_reg_read(e, di), bytes, true, &to);
 	/* Faults come before the device sees anything. */
 	if (!err && uses_di)
-		err = emu_probe_write(e, to, bytes);
+		err = emu_locate(e, to, bytes, WALK_WRITE, &place);
 	if (!err && uses_si)
 		err = emu_read_mem(e, from, &value, bytes);
 	if (err)
@@ -58,7 +59,7 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 	else if (kind == STRING_LODS)
 		emu_reg_write(e, acc, value);
 	if (uses_di)
-		err = emu_write_mem(e, to, &value, bytes);
+		err = emu_place_write(e, &place, value);
 	if (uses_si)
 		emu_reg_write(e, si, emu_reg_read(e, si) + step);
 	if (uses_di)
@@ -98,9 +99,60 @@ static bool found(const struct emu *e)
 	return !(e->rflags & RFLAGS_ZF) == !!(e->insn.attributes & ZYDIS_ATTRIB_HAS_REPE);
 }
 
+unsigned emu_string_bytes(const struct emu *e)
+{
+	for (unsigned i = 0; i < e->insn.operand_count; i++)
+		if (e->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			return e->op[i].size / 8u;
+	return 0;
+}
+
+/* The TSS holds the offset of its I/O permission bitmap at 0x66. SDM vol. 3, 8.2.1 and 8.7 */
+#define TSS_BITMAP_AT 0x66u
+
+/* Two bytes of the TSS, read as the CPU itself does, whoever runs. #GP where the TSS has none. */
+static int tss_word(struct emu *e, uint64_t offset, uint64_t *value)
+{
+	const bool user = e->mode.user, ac = e->mode.ac;
+	struct virt_seg tr;
+	int err;
+
+	e->v->vm->ops->seg_get(&e->v->virt, SEG_TR, &tr);
+	if (tr.unusable || !(tr.type & 8) || offset + 1 > tr.limit)
+		return emu_raise(e, VECTOR_GP, 0);
+	e->mode.user = e->mode.ac = false;
+	err = emu_read_mem(e, e->long_mode ? tr.base + offset : (uint32_t)(tr.base + offset), value,
+			   2);
+	e->mode.user = user;
+	e->mode.ac = ac;
+	return err;
+}
+
+/*
+ * May the program use this many ports from this one on? SDM vol. 1, 19.5; vol. 3, 21.2.8.1.1. The CPU has
+ * asked before the exit, but what was fetched since need not be what it asked for.
+ */
+static int check_ports(struct emu *e, uint16_t port, unsigned count)
+{
+	const bool v86 = e->rflags & RFLAGS_VM;
+	uint64_t base, bits;
+	struct virt_seg ss;
+	int err;
+
+	e->v->vm->ops->seg_get(&e->v->virt, SEG_SS, &ss);
+	if (!(e->mode.cr0 & CR0_PE) || (!v86 && ss.dpl <= (e->rflags & RFLAGS_IOPL) >> 12))
+		return 0;
+	err = tss_word(e, TSS_BITMAP_AT, &base);
+	if (!err)
+		err = tss_word(e, base + port / 8, &bits);
+	if (err)
+		return err;
+	return bits >> (port & 7) & BITS(count - 1, 0) ? emu_raise(e, VECTOR_GP, 0) : 0;
+}
+
 int emu_string(struct emu *e, unsigned kind)
 {
-	unsigned bytes = 0;
+	unsigned bytes = emu_string_bytes(e);
 	ZydisRegister cx = index_register(e, GPR_RCX);
 	bool compares = kind == STRING_CMPS || kind == STRING_SCAS;
 	int (*once)(struct emu *, enum string_kind, unsigned) =
@@ -108,9 +160,12 @@ int emu_string(struct emu *e, unsigned kind)
 	/* A single step is one iteration (SDM vol. 3, 18.3.1.4). */
 	unsigned burst = e->rflags & RFLAGS_TF ? 1 : STRING_BURST;
 
-	for (unsigned i = 0; i < e->insn.operand_count && !bytes; i++)
-		if (e->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			bytes = e->op[i].size / 8u;
+	if (kind == STRING_INS || kind == STRING_OUTS) {
+		int err = check_ports(e, (uint16_t)e->v->virt.gpr[GPR_RDX], bytes);
+
+		if (err)
+			return err;
+	}
 	if (!(e->insn.attributes &
 	      (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
 		return once(e, kind, bytes);

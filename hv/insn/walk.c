@@ -3,6 +3,8 @@
 #include "hv/x86/msr.h"
 #include "hv/x86/cpu.h"
 
+#define WALK_TRIES 16u
+
 static const struct walk_format format_32 = {2, 4, 10, 10, true};
 static const struct walk_format format_pae = {3, 8, 2, 9, false};
 static const struct walk_format format_4level = {4, 8, 9, 9, true};
@@ -138,7 +140,7 @@ static gpa_t leaf_address(const struct walk_format *f, uint64_t entry, gva_t gva
 	return (entry & PTE_ADDR & ~mask) | (gva & mask);
 }
 
-/* One attempt; returns 1 when an entry changed under the walk and it has to start again. */
+/* One attempt; ERR_BUSY when an entry changed under the walk and it has to start again. */
 static int walk_once(const struct walk_mode *mode, gva_t gva, enum walk_access access, gpa_t *gpa,
 		     struct virt_event *fault)
 {
@@ -174,7 +176,7 @@ static int walk_once(const struct walk_mode *mode, gva_t gva, enum walk_access a
 			return fault_set(fault, mode, access, PF_P);
 		if (rights && !mark(at, f->entry_bytes, entry,
 				    PTE_A | (leaf && access == WALK_WRITE ? PTE_D : 0)))
-			return 1;
+			return ERR_BUSY;
 		if (leaf) {
 			*gpa = leaf_address(f, entry, gva, walk_shift(f, level));
 			return 0;
@@ -187,14 +189,14 @@ static int walk_once(const struct walk_mode *mode, gva_t gva, enum walk_access a
 int walk(struct vcpu *v, const struct walk_mode *mode, gva_t gva, enum walk_access access,
 	 gpa_t *gpa, struct virt_event *fault)
 {
-	int err;
+	int err = ERR_BUSY;
 
 	if (!(mode->cr0 & CR0_PG)) {
 		*gpa = mode->efer & EFER_LMA ? gva : (uint32_t)gva;
 		return 0;
 	}
-	do {
+	/* Another CPU of the guest can change entries for ever; the guest waits for that, not this CPU. */
+	for (unsigned n = 0; n < WALK_TRIES && err == ERR_BUSY; n++)
 		err = walk_once(mode, gva, access, gpa, fault);
-	} while (err == 1);
 	return err;
 }

@@ -56,7 +56,8 @@ gpa_t walk_next(const struct walk_format *f, uint64_t entry);
 
 /*
  * Translates `gva` for one access, setting accessed and dirty bits as the walker does. Returns 0, or
- * ERR_INVALID with the #PF to inject in `fault` (CR2 is the caller's to set to gva).
+ * ERR_INVALID with the #PF to inject in `fault` (CR2 is the caller's to set to gva), or ERR_BUSY when
+ * other CPUs kept changing the entries it met: the guest then runs the instruction again.
  */
 int walk(struct vcpu *v, const struct walk_mode *mode, gva_t gva, enum walk_access access,
 	 gpa_t *gpa, struct virt_event *fault) MUST_CHECK;

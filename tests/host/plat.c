@@ -13,12 +13,15 @@ static uint8_t *ram;
 static size_t ram_size;
 static int ram_held;
 
+void (*host_gmem_hook)(gpa_t gpa, bool write);
+
 void host_ram_reset(size_t size)
 {
 	free(ram);
 	ram = calloc(1, size ? size : 1);
 	ram_size = size;
 	ram_held = 0;
+	host_gmem_hook = NULL;
 }
 
 uint8_t *host_ram(void)
@@ -33,7 +36,8 @@ int host_ram_held(void)
 
 void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write)
 {
-	(void)write;
+	if (host_gmem_hook)
+		host_gmem_hook(gpa, write);
 	if (len == 0 || (gpa & ~PAGE_MASK) + len > PAGE_SIZE) {
 		fprintf(stderr, "gmem acquire of %u bytes at %#llx crosses a page\n", len,
 			(unsigned long long)gpa);

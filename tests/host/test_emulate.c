@@ -8,107 +8,28 @@
 
 #include <cmocka.h>
 
-#include "hv/base/log.h"
-#include "hv/cpu/cpu_policy.h"
-#include "hv/insn/emulate.h"
 #include "hv/core/intr.h"
-#include "hv/core/memory.h"
-#include "hv/core/vtlb.h"
+#include "hv/insn/emulate.h"
 #include "hv/insn/walk.h"
+#include "hv/x86/cpu.h"
 #include "hv/x86/msr.h"
-#include "tests/host/fake_virt.h"
+#include "tests/host/emulate_rig.h"
 #include "tests/host/plat.h"
 
-#define RAM  0x10000u
-#define CODE 0x1000u
-#define DEV  0xfee00000u
-
-/* The device: a page of memory that counts its accesses, and one port that streams bytes. */
-static struct {
-	uint8_t page[4096];
-	unsigned reads, writes;
-	uint32_t port_next;
-	char port_log[64];
-	size_t port_len;
-	char failure[256];
-} dev;
-
-bool memory_is_ram(const struct vm *vm, gpa_t gpa)
-{
-	return gpa < RAM;
-}
-
-static uint64_t io_read(struct vcpu *v, uint64_t address, unsigned size, unsigned flags)
-{
-	uint64_t value = UINT64_MAX;
-
-	if (!(flags & VM_IO_MMIO))
-		return dev.port_next++;
-	dev.reads++;
-	if (address >= DEV && address + size <= DEV + 4096) {
-		value = 0;
-		memcpy(&value, dev.page + (address - DEV), size);
-	}
-	return value;
-}
-
-static void io_write(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
-		     uint64_t value)
-{
-	if (!(flags & VM_IO_MMIO)) {
-		dev.port_log[dev.port_len++] = (char)value;
-		return;
-	}
-	dev.writes++;
-	if (address >= DEV && address + size <= DEV + 4096)
-		memcpy(dev.page + (address - DEV), &value, size);
-}
-
-static const struct vm_io io = {.read = io_read, .write = io_write};
-
-void vm_fail(struct vm *vm, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(dev.failure, sizeof(dev.failure), fmt, ap);
-	va_end(ap);
-}
-
-static gva_t invalidated;
-
-void vtlb_invlpg(struct vcpu *v, gva_t gva)
-{
-	invalidated = gva;
-}
-
-#define CR4_ALLOWED (CR4_PSE | CR4_PAE | CR4_PGE | CR4_UMIP)
-
-uint64_t cpu_policy_cr4_allowed(void)
-{
-	return CR4_ALLOWED;
-}
-
-struct lapic *intr_lapic(struct vcpu *v)
-{
-	return &v->lapic;
-}
-
-void intr_apply(struct vcpu *v, const struct lapic_actions *actions)
-{
-	v->recheck |= actions->recheck;
-}
+#define CODE RIG_CODE
+#define DEV  RIG_DEV
 
 static struct fake *f;
 static uint64_t *gpr;
 
+/* What vCPU 0 exits with next: by default for an access to device memory. */
+static struct vm_exit exit_now;
+
 static int setup(void **state)
 {
-	host_ram_reset(RAM);
-	memset(&dev, 0, sizeof(dev));
-	f = fake_virt_reset();
-	f->vm.io = &io;
+	f = rig_reset();
 	gpr = f->vm.vcpus[0].virt.gpr;
+	exit_now = (struct vm_exit){.kind = VM_EXIT_NPF};
 	return 0;
 }
 
@@ -121,10 +42,7 @@ static int teardown(void **state)
 
 static void run(const char *bytes, unsigned len)
 {
-	memcpy(host_ram() + CODE, bytes, len);
-	f->reg[REG_RIP] = CODE;
-	f->injected = false;
-	emulate(&f->vm.vcpus[0]);
+	rig_emulate(bytes, len, &exit_now);
 	assert_string_equal(dev.failure, "");
 }
 
@@ -134,6 +52,14 @@ static void run(const char *bytes, unsigned len)
 		assert_false(f->injected);                                   \
 		assert_int_equal(f->reg[REG_RIP], CODE + sizeof(bytes) - 1); \
 	} while (0)
+
+static void run_gp(const char *bytes, unsigned len)
+{
+	run(bytes, len);
+	assert_true(f->injected);
+	assert_int_equal(f->event.vector, VECTOR_GP);
+	assert_int_equal(f->reg[REG_RIP], CODE);
+}
 
 static uint32_t dev32(unsigned off)
 {
@@ -293,6 +219,7 @@ static void scans(void **state)
 /* With TF each iteration is a step: RIP stays, and the step is told. */
 static void single_step_of_a_string(void **state)
 {
+	exit_now = rig_port_exit(false, 1);
 	gpr[GPR_RDX] = 0x3f8;
 	gpr[GPR_RSI] = 0x2000;
 	gpr[GPR_RCX] = 2;
@@ -347,12 +274,14 @@ static void port_strings(void **state)
 	gpr[GPR_RSI] = 0x2000;
 	gpr[GPR_RCX] = 5;
 	memcpy(host_ram() + 0x2000, "hello", 5);
+	exit_now = rig_port_exit(false, 1);
 	RUN("\xf3\x6e"); /* rep outsb */
 	assert_int_equal(dev.port_len, 5);
 	assert_memory_equal(dev.port_log, "hello", 5);
 	dev.port_next = 'A';
 	gpr[GPR_RDI] = 0x2ffe; /* over a page boundary */
 	gpr[GPR_RCX] = 4;
+	exit_now = rig_port_exit(true, 1);
 	RUN("\xf3\x6c"); /* rep insb */
 	assert_memory_equal(host_ram() + 0x2ffe, "ABCD", 4);
 	/* More than a burst: RIP stays until all is done. */
@@ -369,6 +298,7 @@ static void port_strings(void **state)
 
 static void segment_limit_raises_gp(void **state)
 {
+	exit_now = rig_port_exit(true, 2);
 	gpr[GPR_RDX] = 0x3f8;
 	gpr[GPR_RDI] = 0xfffe;
 	gpr[GPR_RCX] = 4;
@@ -405,6 +335,7 @@ static void page_fault_in_a_string(void **state)
 	gpr[GPR_RSI] = 0x2ffd;
 	gpr[GPR_RCX] = 8;
 	memcpy(host_ram() + 0x2ffd, "xyz", 3);
+	exit_now = rig_port_exit(false, 1);
 	run("\xf3\x6e", 2); /* rep outsb */
 	assert_true(f->injected);
 	assert_int_equal(f->event.vector, VECTOR_PF);
@@ -416,6 +347,7 @@ static void page_fault_in_a_string(void **state)
 	/* An INS onto a read-only page faults before the port is read. */
 	pt[4] = 0x4000 | 1;
 	gpr[GPR_RDI] = 0x4000;
+	exit_now = rig_port_exit(true, 1);
 	run("\x6c", 1); /* insb */
 	assert_true(f->injected);
 	assert_int_equal(f->event.code, 3);
@@ -484,67 +416,13 @@ static void unknown_instruction_is_named(void **state)
 	memcpy(host_ram() + CODE, "\x0f\x28\x03", 3); /* movaps xmm0, [ebx] */
 	gpr[GPR_RBX] = DEV;
 	f->reg[REG_RIP] = CODE;
-	emulate(&f->vm.vcpus[0]);
+	emulate(&f->vm.vcpus[0], &exit_now);
 	assert_non_null(strstr(dev.failure, "is not emulated (at 0x1000, bytes 0f 28 03"));
-}
-
-/* Nothing may happen but the sentence: neither registers nor memory change. */
-static void refused(const char *bytes, unsigned len)
-{
-	uint64_t gpr_before[GPR_COUNT];
-	uint8_t page_before[sizeof(dev.page)];
-	uint64_t rsp = f->reg[REG_RSP], rflags = f->reg[REG_RFLAGS];
-
-	memcpy(host_ram() + CODE, bytes, len);
-	memcpy(gpr_before, gpr, sizeof(gpr_before));
-	memcpy(page_before, dev.page, sizeof(page_before));
-	f->reg[REG_RIP] = CODE;
-	emulate(&f->vm.vcpus[0]);
-	if (!strstr(dev.failure, "is not emulated"))
-		fail_msg("%02x %02x %02x ran", host_ram()[CODE], host_ram()[CODE + 1],
-			 host_ram()[CODE + 2]);
-	assert_memory_equal(gpr, gpr_before, sizeof(gpr_before));
-	assert_memory_equal(dev.page, page_before, sizeof(page_before));
-	assert_int_equal(f->reg[REG_RSP], rsp);
-	assert_int_equal(f->reg[REG_RFLAGS], rflags);
-	assert_int_equal(f->reg[REG_RIP], CODE);
-	assert_int_equal(f->skips, 0);
-	dev.failure[0] = '\0';
-}
-
-#define REFUSED(bytes) refused(bytes, sizeof(bytes) - 1)
-
-/* Instructions that share a mnemonic, or the opcode of a condition, with one that is emulated. */
-static void forms_of_one_name_are_told_apart(void **state)
-{
-	gpr[GPR_RBX] = DEV;
-	gpr[GPR_RSI] = DEV;
-	gpr[GPR_RDI] = DEV + 64;
-	gpr[GPR_RAX] = 0x12345678;
-	f->reg[REG_RSP] = DEV + 128;
-	memset(dev.page, 0x5a, sizeof(dev.page));
-	REFUSED("\xf7\x2b");             /* imul dword [ebx]: one operand */
-	REFUSED("\xf6\x2b");             /* imul byte [ebx] */
-	REFUSED("\xf2\x0f\x10\x03");     /* movsd xmm0, [ebx] */
-	REFUSED("\xf2\x0f\x11\x03");     /* movsd [ebx], xmm0 */
-	REFUSED("\xf2\x0f\xc2\x03\x00"); /* cmpsd xmm0, [ebx], 0 */
-	REFUSED("\x8e\x1b");             /* mov ds, [ebx] */
-	REFUSED("\x1f");                 /* pop ds */
-	REFUSED("\x0f\xa1");             /* pop fs */
-	REFUSED("\x0f\x23\xf8");         /* mov dr7, eax */
-	REFUSED("\x0f\x21\xf8");         /* mov eax, dr7 */
-	REFUSED("\xc5\xf8\x91\x03");     /* kmovw [ebx], k0: SETNO's opcode */
-	REFUSED("\xc5\xf8\x90\x03");     /* kmovw k0, [ebx]: SETO's */
-	REFUSED("\xc5\xf4\x41\xc2");     /* kandw k0, k1, k2: CMOVNO's */
-	f->seg[SEG_CS].l = true;
-	f->seg[SEG_CS].db = false;
-	f->reg[REG_EFER] = EFER_LMA | EFER_LME;
-	REFUSED("\x48\xf7\x2b"); /* imul qword [rbx] */
-	REFUSED("\x66\x63\x03"); /* movsxd ax, [rbx] */
 }
 
 static void real_mode_addressing(void **state)
 {
+	exit_now = rig_port_exit(false, 1);
 	f->reg[REG_CR0] &= ~CR0_PE;
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++) {
 		f->seg[i].db = false;
@@ -564,18 +442,11 @@ static void real_mode_addressing(void **state)
 	assert_int_equal(dev.port_log[1], 'F');
 }
 
-static void run_gp(const char *bytes, unsigned len)
-{
-	run(bytes, len);
-	assert_true(f->injected);
-	assert_int_equal(f->event.vector, VECTOR_GP);
-	assert_int_equal(f->reg[REG_RIP], CODE);
-}
-
 static void control_registers(void **state)
 {
 	const uint64_t cr0 = CR0_PE | CR0_ET | CR0_NE;
 
+	exit_now.kind = VM_EXIT_EMULATE;
 	gpr[GPR_RAX] = cr0 | CR0_WP;
 	RUN("\x0f\x22\xc0"); /* mov cr0, eax */
 	assert_int_equal(f->reg[REG_CR0], cr0 | CR0_WP);
@@ -603,6 +474,7 @@ static void status_word(void **state)
 {
 	const uint64_t cr0 = f->reg[REG_CR0];
 
+	exit_now.kind = VM_EXIT_EMULATE;
 	f->reg[REG_CR0] = cr0 | CR0_TS;
 	RUN("\x0f\x06"); /* clts */
 	assert_int_equal(f->reg[REG_CR0], cr0);
@@ -627,9 +499,10 @@ static void status_word(void **state)
 
 static void invalidate_page(void **state)
 {
+	exit_now.kind = VM_EXIT_EMULATE;
 	gpr[GPR_RAX] = 0x12345678;
 	RUN("\x0f\x01\x38"); /* invlpg [eax] */
-	assert_int_equal(invalidated, 0x12345678);
+	assert_int_equal(dev.invalidated, 0x12345678);
 	f->seg[SEG_SS].dpl = 3;
 	run_gp("\x0f\x01\x38", 3);
 }
@@ -641,6 +514,7 @@ static void cr8(void **state)
 	static uint32_t page[1024] ALIGNED(4096);
 	const struct lapic_config config = {.tsc_hz = 1000000000, .timer_hz = 1000000000};
 
+	exit_now.kind = VM_EXIT_EMULATE;
 	lapic_init(l, page, &config);
 	f->seg[SEG_CS].l = true;
 	f->seg[SEG_CS].db = false;
@@ -656,26 +530,38 @@ static void cr8(void **state)
 	run_gp("\x44\x0f\x22\xc0", 4);
 }
 
-static unsigned length(const char *bytes, unsigned len)
+/* Another CPU of the guest writes to a page-table entry whenever this one wants to mark it. */
+static unsigned flips;
+
+static void flip(gpa_t gpa, bool write)
 {
-	memcpy(host_ram() + CODE, bytes, len);
-	f->reg[REG_RIP] = CODE;
-	return emulate_insn_length(&f->vm.vcpus[0]);
+	if (!write || (gpa & PAGE_MASK) != 0x9000)
+		return;
+	assert_true(++flips < 1000);
+	*(uint32_t *)(host_ram() + gpa) ^= BIT(9);
 }
 
-static void lengths(void **state)
+static void walk_gives_up(void **state)
 {
-	assert_int_equal(length("\x0f\xa2", 2), 2);     /* cpuid */
-	assert_int_equal(length("\x66\x2e\xf4", 3), 3); /* hlt with two prefixes */
-	assert_int_equal(length("\x0f\x01\xd9", 3), 3); /* vmmcall */
-	assert_int_equal(length("\xf3\x0f\x30", 3), 3); /* rep wrmsr */
+	struct walk_mode mode;
+	struct virt_event fault;
+	gpa_t gpa;
+
+	paging_on();
+	flips = 0;
+	walk_mode_read(&f->vm.vcpus[0], &mode);
+	host_gmem_hook = flip;
+	assert_int_equal(walk(&f->vm.vcpus[0], &mode, 0x5123, WALK_READ, &gpa, &fault), ERR_BUSY);
+	assert_in_range(flips, 2, 100);
+	/* The instruction is left to the guest to run again, also when it is a load that has its device. */
+	gpr[GPR_RSI] = DEV;
+	gpr[GPR_RDI] = 0x5000;
+	run("\xa4", 1); /* movsb */
+	assert_false(f->injected);
 	assert_int_equal(f->reg[REG_RIP], CODE);
-	/* Its page has gone: the fetch faults as the guest's own would. */
-	f->reg[REG_CR0] |= CR0_PG;
-	f->reg[REG_CR3] = 0x3000;
-	assert_int_equal(length("\x0f\xa2", 2), 0);
-	assert_true(f->injected);
-	assert_int_equal(f->event.vector, VECTOR_PF);
+	assert_int_equal(dev.reads, 0);
+	host_gmem_hook = NULL;
+	RUN("\xa4");
 }
 
 int main(void)
@@ -697,13 +583,12 @@ int main(void)
 		T(walker_sets_accessed_and_dirty),
 		T(walker_knows_pae_and_long_mode),
 		T(unknown_instruction_is_named),
-		T(forms_of_one_name_are_told_apart),
 		T(real_mode_addressing),
 		T(control_registers),
 		T(status_word),
 		T(invalidate_page),
 		T(cr8),
-		T(lengths),
+		T(walk_gives_up),
 	};
 
 	return cmocka_run_group_tests_name("emulate", tests, NULL, NULL);
