@@ -349,12 +349,26 @@ void emu_reg_write(struct emu *e, ZydisRegister reg, uint64_t value)
 	gpr_write(e, id, (old & ~mask) | ((value << (high ? 8 : 0)) & mask));
 }
 
+/*
+ * SDM vol. 2, table 2-3, note 1: whatever REX.B says. Zydis 4.0.0 takes R13D for a base there when
+ * addresses have 32 bits, and loses the displacement.
+ */
+static bool has_no_base(const struct emu *e)
+{
+	return e->insn.attributes & ZYDIS_ATTRIB_HAS_SIB && e->insn.raw.modrm.mod == 0 &&
+	       e->insn.raw.sib.base == 5;
+}
+
 static int operand_linear(struct emu *e, const ZydisDecodedOperand *op, uint64_t further,
 			  bool write, gva_t *gva)
 {
-	uint64_t offset = (uint64_t)op->mem.disp.value + further;
+	uint64_t offset = further;
 
-	if (op->mem.base != ZYDIS_REGISTER_NONE)
+	if (has_no_base(e))
+		offset += (uint64_t)e->insn.raw.disp.value;
+	else
+		offset += (uint64_t)op->mem.disp.value;
+	if (op->mem.base != ZYDIS_REGISTER_NONE && !has_no_base(e))
 		offset += emu_reg_read(e, op->mem.base);
 	if (op->mem.index != ZYDIS_REGISTER_NONE)
 		offset += emu_reg_read(e, op->mem.index) * op->mem.scale;

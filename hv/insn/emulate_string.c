@@ -36,7 +36,7 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 	uint64_t step = e->rflags & RFLAGS_DF ? -(uint64_t)bytes : bytes, value = 0;
 	uint16_t port = (uint16_t)e->v->virt.gpr[GPR_RDX];
 	gva_t from = 0, to = 0;
-	struct emu_place place;
+	struct emu_place source, place;
 	int err = 0;
 
 	if (uses_si)
@@ -44,10 +44,12 @@ static int string_once(struct emu *e, enum string_kind kind, unsigned bytes)
 	if (!err && uses_di)
 		err = emu_linear(e, ZYDIS_REGISTER_ES, emu_reg_read(e, di), bytes, true, &to);
 	/* Faults come before the device sees anything. */
+	if (!err && uses_si)
+		err = emu_locate(e, from, bytes, WALK_READ, &source);
 	if (!err && uses_di)
 		err = emu_locate(e, to, bytes, WALK_WRITE, &place);
 	if (!err && uses_si)
-		err = emu_read_mem(e, from, &value, bytes);
+		err = emu_place_read(e, &source, &value);
 	if (err)
 		return err;
 	if (kind == STRING_INS)

@@ -420,6 +420,22 @@ static void unknown_instruction_is_named(void **state)
 	assert_non_null(strstr(dev.failure, "is not emulated (at 0x1000, bytes 0f 28 03"));
 }
 
+/* Base 101 with mod 0 is no base, also when REX.B makes it look like R13's. */
+static void no_base_with_rex(void **state)
+{
+	f->seg[SEG_CS].l = true;
+	f->seg[SEG_CS].db = false;
+	f->reg[REG_EFER] = EFER_LMA | EFER_LME;
+	gpr[GPR_R13] = DEV;
+	gpr[GPR_RDX] = DEV / 2;
+	set_dev32(0x20, 0x1234);
+	RUN("\x41\x8b\x04\x55\x20\x00\x00\x00"); /* mov eax, [2 * rdx + 0x20] */
+	assert_int_equal(gpr[GPR_RAX], 0x1234);
+	gpr[GPR_RAX] = 0;
+	RUN("\x67\x41\x8b\x04\x55\x20\x00\x00\x00"); /* edx */
+	assert_int_equal(gpr[GPR_RAX], 0x1234);
+}
+
 static void real_mode_addressing(void **state)
 {
 	exit_now = rig_port_exit(false, 1);
@@ -583,6 +599,7 @@ int main(void)
 		T(walker_sets_accessed_and_dirty),
 		T(walker_knows_pae_and_long_mode),
 		T(unknown_instruction_is_named),
+		T(no_base_with_rex),
 		T(real_mode_addressing),
 		T(control_registers),
 		T(status_word),
