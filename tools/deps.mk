@@ -47,8 +47,13 @@ zydis_CFLAGS := -DZYAN_NO_LIBC -DZYCORE_STATIC_BUILD -DZYDIS_STATIC_BUILD -DZYDI
                 -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_AVX512 -DZYDIS_DISABLE_KNC \
                 -isystem $(DEPS)/zydis/include -isystem $(DEPS)/zycore/usr/include
 zydis_QUIET  := -w -I$(DEPS)/zydis/src -include hv/insn/zydis_libc.h
-$(call library,zydis,$(DEPS)/zydis/src,Decoder.c DecoderData.c MetaInfo.c Mnemonic.c Register.c SharedData.c \
-  Utils.c,hv/insn/zydis_libc.h,$(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp)
+ZYDIS_SRC    := Decoder.c DecoderData.c MetaInfo.c Mnemonic.c Register.c SharedData.c Utils.c
+ZYDIS_STAMPS := $(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp
+$(call library,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),hv/insn/zydis_libc.h,$(ZYDIS_STAMPS))
+# For the emulator's fuzzer, and for its comparison with this machine's CPU.
+$(eval $(call library_rules,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),hv/insn/zydis_libc.h,,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
+$(eval $(call library_rules,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),hv/insn/zydis_libc.h,,$(NATIVE_OUT),NATIVE_CFLAGS))
+$(FUZZ_OBJ) $(FUZZ_OUT)/tests/fuzz/fuzz_emulate.o $(FUZZ_OUT)/tests/host/emulate_rig.o $(NATIVE_OBJ): | $(ZYDIS_STAMPS)
 
 # LZ4, which packs pages for the wire: `#include <lz4.h>` in net/pages/pack.c. Its table has the size of what
 # it packs: the usual 16 KiB take longer to clear than a page takes to pack.

@@ -8,7 +8,7 @@ FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_LIB    := $(FUZZ_OUT)/libportable.a
 FUZZ_OBJ    := $(PORTABLE_SRC:%.c=$(FUZZ_OUT)/%.o) \
-               $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c hv/core/options.c hv/x86/acpi.c hv/x86/mptable.c) $(NET_DRIVER_SRC:%.c=$(FUZZ_OUT)/%.o)
+               $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c $(wildcard hv/insn/*.c) hv/cpu/cr.c hv/core/options.c hv/x86/acpi.c hv/x86/mptable.c) $(NET_DRIVER_SRC:%.c=$(FUZZ_OUT)/%.o)
 
 $(FUZZ_OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -20,6 +20,10 @@ $(FUZZ_LIB): $(FUZZ_OBJ)
 
 $(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OUT)/tests/host/plat.o $(FUZZ_LIB)
 	$(CLANG) -fsanitize=fuzzer,address,undefined $(filter %.o,$^) $(FUZZ_LIB) $(FUZZ_LIBS) -lpthread -o $@
+
+# The emulator, its surroundings and its decoder.
+$(FUZZ_OUT)/fuzz_emulate: $(FUZZ_OUT)/tests/host/emulate_rig.o $(FUZZ_OUT)/tests/host/fake_virt.o $(FUZZ_OUT)/libzydis.a
+$(FUZZ_OUT)/fuzz_emulate: FUZZ_LIBS := $(FUZZ_OUT)/libzydis.a
 
 # The driver's side of a virtio device.
 $(FUZZ_OUT)/fuzz_virtio: $(FUZZ_OUT)/tests/host/virtio_rig.o
@@ -37,6 +41,26 @@ $(FUZZ_NAMES:%=check-fuzz-%): check-fuzz-%: $(FUZZ_OUT)/fuzz_%
 fuzz-seeds: ## write the seeds of the guest's fuzzers again (they are committed)
 	$(PYTHON) tests/fuzz/make_seeds.py
 
-.PHONY: fuzzers check-fuzz fuzz-seeds $(FUZZ_NAMES:%=check-fuzz-%)
+# The emulator against this machine's CPU. Without ASan, whose shadow would lie where 32-bit code reaches.
+NATIVE_OUT    := $(FUZZ_OUT)/native
+NATIVE_COUNT  ?= 100000
+NATIVE_CFLAGS := -std=gnu17 -O1 -g -fsanitize=undefined -fno-sanitize-recover=all -I. -I$(BUILD)/include \
+                 $(WARNINGS) -MMD -MP
+NATIVE_OBJ    := $(patsubst %.c,$(NATIVE_OUT)/%.o,tests/fuzz/emulate_native.c tests/fuzz/native_cpu.c \
+                 tests/host/emulate_rig.c tests/host/plat.c tests/host/fake_virt.c $(wildcard hv/insn/*.c) \
+                 hv/cpu/cr.c $(filter hv/base/% apic/%,$(PORTABLE_SRC)))
 
--include $(FUZZ_OBJ:.o=.d) $(wildcard $(FUZZ_OUT)/tests/fuzz/*.d)
+$(NATIVE_OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(NATIVE_CFLAGS) $(HOST_EXTRA_CFLAGS) -c $< -o $@
+
+$(NATIVE_OUT)/emulate: $(NATIVE_OBJ) $(NATIVE_OUT)/libzydis.a
+	$(CC) -fsanitize=undefined $^ -o $@
+
+check-emulate: $(NATIVE_OUT)/emulate ## the emulator against this machine's CPU, NATIVE_COUNT random instructions
+	$< $(NATIVE_COUNT)
+check-host: check-emulate
+
+.PHONY: check-emulate fuzzers check-fuzz fuzz-seeds $(FUZZ_NAMES:%=check-fuzz-%)
+
+-include $(FUZZ_OBJ:.o=.d) $(NATIVE_OBJ:.o=.d) $(wildcard $(FUZZ_OUT)/tests/fuzz/*.d $(FUZZ_OUT)/tests/host/*.d)

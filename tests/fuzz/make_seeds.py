@@ -117,7 +117,42 @@ STATION = {
 }
 
 # Device to read: flag 1 chains, flag 2 is for the device to write, 4 an indirect table.
+def emulated(code, exit_kind=0, mode=3, dpl=0, port_size=0, tss_limit=0x267, races=(0, 0, 0, 0)):
+    """fuzz_emulate.c's struct state: pointers to device and data in the registers, all pages present."""
+    gprs = [4, 4, 15, 1, 4, 5, 4, 1] + [1, 4] * 4
+    head = bytes([mode, exit_kind, port_size] + [0x67] * 6 + [1, 0, dpl << 3])
+    return head + struct.pack("<4H", 0, 0x13 | 7 << 8, 0xFFFF, tss_limit) + \
+        b"".join(bytes([base, 16]) for base in gprs) + bytes([0, 200]) + \
+        struct.pack("<BBHH", *races) + code.ljust(24, b"\x90")
+
+
+def emulator_seeds():
+    """Instructions on memory in every mode, and those of the other kinds of exit."""
+    memory = {"store": b"\x89\x03", "load": b"\x8b\x03", "movs": b"\xf3\xa5", "cmps": b"\xf3\xa6",
+              "cmpxchg": b"\xf0\x0f\xb1\x0b", "push": b"\xff\x33", "pop": b"\x8f\x03",
+              "bts": b"\x0f\xab\x0b", "cmov": b"\x0f\x44\x03", "imul": b"\xf7\x2b",
+              "movsd": b"\xf2\x0f\x10\x03", "shift": b"\xd3\x23", "sreg": b"\x8c\x1b"}
+    seeds = {f"{name}-{mode}": emulated(code, mode=mode, dpl=mode % 2 * 3)
+             for mode in range(7) for name, code in list(memory.items())[mode % 2::2]}
+    for i, code in enumerate((b"\x6e", b"\x66\x6f", b"\x6f", b"", b"\xf3\x6c", b"\x66\x6d", b"\x6d")):
+        if code:
+            for mode in (1, 3, 4, 6):
+                seeds[f"port-{mode}-{i}"] = emulated(code, 3, mode, 3, i)
+    for name, code in {"mov": b"\x0f\x22\xc0", "read": b"\x0f\x20\xe0", "clts": b"\x0f\x06",
+                       "invlpg": b"\x0f\x01\x3b", "lmsw": b"\x0f\x01\x33",
+                       "smsw": b"\x0f\x01\x23"}.items():
+        seeds["control-" + name] = emulated(code, 4, 4, len(name) % 2 * 3)
+    lengths = (b"\x0f\xa2", b"\xf3\x90", b"\xf4", b"\x0f\x32", b"\x0f\x01\xd1", b"\x0f\x01\xd9",
+               b"\x0f\x09")
+    for i, code in enumerate(lengths):
+        seeds[f"length-{i}"] = emulated(code, 5 + i, i)
+    seeds["race-code"] = emulated(b"\x89\x03", 0, 4, 3, races=(1, 0, 0xFFF - 200, 0xE7))
+    seeds["race-walks"] = emulated(b"\x89\x03", 0, 6, 3, races=(0, 1, 0, 0))
+    return seeds
+
+
 SEEDS = {
+    "emulate": emulator_seeds(),
     "aoe": {
         "read": wire_program(*AOE_FOUND, (0, bytes([0, 0, 3, 1])), (5, bytes(36 + 1024))),
         "write": wire_program(*AOE_FOUND, (0, bytes([1, 1, 3, 1])), (2, b""), (5, bytes(60))),
