@@ -31,8 +31,8 @@ $(NET_OUT)/test_%: tests/host/test_%.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR)
 	@mkdir -p $(@D)
 	$(CC) $(NET_CFLAGS) $(filter %.c,$^) -lcmocka -o $@
 
-WIRE_SCHEDULES ?= 100000
-CLUSTER_SCHEDULES ?= 2000
+WIRE_SCHEDULES ?= $(if $(TEST_LONG),1000000,100000)
+CLUSTER_SCHEDULES ?= $(if $(TEST_LONG),20000,2000)
 test-wire: $(NET_OUT)/test_transport $(NET_OUT)/test_cluster ## transport and formation under seeded fault schedules
 	$(NET_OUT)/test_transport $(WIRE_SCHEDULES)
 	$(NET_OUT)/test_cluster $(CLUSTER_SCHEDULES)
@@ -50,12 +50,12 @@ wire-tools: $(WIRE_TOOLS) ## the hosted node and the user-space switch
 
 check-wire: $(WIRE_TOOLS) ## hosted nodes over the switch: membership, self-test, loss, capture, refusals
 	tests/wire/cluster --messages 2000
-test-wire-nodes: $(WIRE_TOOLS) ## the same with a hundred thousand messages each way
-	tests/wire/cluster --messages 100000 --timeout 900
+test-wire-nodes: $(WIRE_TOOLS) ## the same with a hundred thousand messages each way, in long a million
+	tests/wire/cluster --messages $(if $(TEST_LONG),1000000,100000) --timeout 900
 	tests/wire/cluster --messages 20000 --mtu 9000 clean lossy
 
 bench-wire: $(WIRE_TOOLS) ## the transport against bare frames on one veth pair
 	tests/wire/bench
 
-TEST_PARTS += test-wire test-wire-nodes
+test-programs: $(NET_OUT)/wiredoc.o $(NET_OUT)/test_transport $(NET_OUT)/test_cluster
 .PHONY: wire-tools check-wire test-wire-nodes bench-wire check-wire-doc test-wire test

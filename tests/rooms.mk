@@ -2,7 +2,7 @@
 # a header of the room's folder, and those that its row names, % standing for anything, and the row's other targets.
 
 ROOM_TABLE := \
-  base::test_base,fuzz_cmdline \
+  base::test_base,test_log%,test_spin%,fuzz_cmdline \
   boot:boot:test_boot,test_memmap,check-panic \
   x86:hv/x86:check-panic \
   virt:hv/virt:check-vendor-doc \
@@ -16,7 +16,7 @@ ROOM_TABLE := \
   apic:apic:test_apic_%,test_lapic%,test_ioapic,fuzz_lapic,check-tsan \
   guest:guest:test_virt%,fuzz_virtio \
   dsm:dsm:test_dsm%,fuzz_dsm,check-sim,check-explore-short \
-  net:net/%:test_cluster%,test_console,test_frame,test_ip,test_net%,test_nic,fuzz_nic,check-wire-doc,check-sim
+  net:net/%:test_cluster%,test_console,fuzz_console,test_frame,test_ip,test_net%,test_nic,fuzz_nic,check-wire-doc,check-sim
 
 comma      := ,
 # A row's fields; the second may be empty.

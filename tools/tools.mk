@@ -20,26 +20,34 @@ run: ## boot two emulated nodes into one machine and sit at the guest's console 
 .PHONY: run
 
 ##: Tests
-# What CI runs: every part, even after one failed. Other rooms add theirs to TEST_PARTS. Packages and
-# sources come first; then the quick parts, the emulated clusters last.
-test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters
+# What CI runs: every part, even after one failed, side by side. tests/parts says which; other rooms may add targets
+# to TEST_PARTS. Packages and sources come first, then all is built. It fails when it takes longer than TEST_MINUTES.
+TEST_MINUTES ?= 40
+RUN_PARTS = AMALGAM_BUILD=$(abspath $(BUILD)) MAKE="$(MAKE)" tools/test-parts
+
+test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters; 25 min on two CPUs
 	@tools/packages build run check
 	@$(MAKE) --no-print-directory -s deps
-	@MAKE="$(MAKE)" tools/test-parts $(BUILD)/test all check check-tsan $(TEST_PARTS) check-fuzz \
-	  test-cluster
+	@$(RUN_PARTS) --set test --first test-build --minutes $(TEST_MINUTES) $(BUILD)/test $(TEST_PARTS)
 
 CHECKS := check-includes check-room-table check-vendor-doc check-docs check-format check-shell check-python \
           check-static check-tidy check-tools check-host
 check: $(CHECKS) ## fast: unit tests under ASan and UBSan, house rules, format, lint
 
 # TESTS= some of tests/cluster instead of all
-test-cluster: all guest-images guests suite wire-tools netboot ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
-	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run $(TESTS)
+test-cluster: cluster-build ## netboot emulated clusters and run the guests (TESTS="debian_bios ...")
+	@$(RUN_PARTS) --name test-cluster $(if $(TESTS),,--set test --cluster) $(BUILD)/test-cluster $(TESTS)
 
 # Not in CI: emulators on a small host take these from minutes to an hour.
-test-long: all guest-images guests suite wire-tools netboot debian-root ## the emulated clusters that `make test` leaves out
-	@AMALGAM_BUILD=$(abspath $(BUILD)) tests/cluster/run long
-.PHONY: test-long
+test-long: ## what `make test` leaves out or shortens: a million messages, soaks, each vendor; some 3 hours
+	@tools/packages build run check
+	@$(MAKE) --no-print-directory -s deps
+	@TEST_LONG=1 $(RUN_PARTS) --name test-long --set long --first test-build --first debian-root $(BUILD)/test-long
+
+cluster-build: all guest-images guests suite wire-tools netboot
+# All that the parts run, so that they make nothing themselves: two that run at once would make the same.
+test-build: cluster-build test-programs
+.PHONY: test-long cluster-build test-build test-programs
 
 # EMU= qemu, bochs or kvm; without it the fastest there is. BENCH= more options of the tool
 bench-cluster: all guest-images suite ## times of one emulated node against two, in one run (EMU=bochs BENCH="--nodes 3")

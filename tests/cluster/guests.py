@@ -3,4 +3,5 @@
 
 from harness import run_guests
 
-run_guests("--emu", "bochs")
+# Few instructions per second of the machine's: firmware and iPXE wait for seconds, which then cost little.
+run_guests("--emu", "bochs", "--ips", "10")

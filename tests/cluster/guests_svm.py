@@ -7,6 +7,6 @@ it keeps reserved bits of CR0, checks no segment limits on some paths, has no ge
 switch does not exit from it, though the hypervisor asks for that: the CPU performs it, so task_switch finishes.
 """
 
-from harness import run_guests
+from harness import DIRECT, run_guests
 
-run_guests("--emu", "qemu", words="cpu=tcg", finishing=("task_switch",))
+run_guests(*DIRECT, words="cpu=tcg", finishing=("task_switch",))

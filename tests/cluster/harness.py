@@ -16,6 +16,11 @@ NAME = os.path.splitext(os.path.basename(sys.argv[0]))[0]
 LOGS = os.path.join(BUILD, "test-cluster", NAME)
 DEBIAN_SECONDS = 900  # a boot of the stock kernel takes 70 s on an idle host, several times that on a busy one
 
+# `make test-long` runs tests whole which `make test` runs in short: more messages, rounds and configurations.
+LONG = bool(os.environ.get("TEST_LONG"))
+# Quick, where how a node is booted is not the matter: QEMU loads Amalgam itself.
+DIRECT = ("--emu", "qemu", "--boot", "direct")
+
 # The stock kernel on the serial console, without the self-tests that take an emulated CPU long.
 QUICK_BOOT = "console=ttyS0,115200 cryptomgr.notests noisapnp"
 
@@ -141,15 +146,15 @@ def check_clocks(logs, nodes):
         check(apart <= error + back_error + 50, f"nodes {me} and {other} differ by {apart} us on their clocks ({logs})")
 
 
-def run_wire(nodes, *args, messages=1000000, timeout=900, clocks=True):
+def run_wire(nodes, *args, lossy=(), timeout=900, clocks=True):
     """
-    The hypervisor's self-test of the wire, without a guest: once on a good network, once with 5% loss. More nodes
-    than the host has CPUs are silent now and then.
+    The hypervisor's self-test of the wire, without a guest: once on a good network, once with 5% loss and the
+    options `lossy`. More nodes than the host has CPUs are silent now and then.
     """
-    messages = int(os.environ.get("WIRE_MESSAGES", messages))
-    for logs, faults in (("good", ()), ("loss", ("--faults", "drop=5"))):
+    messages = int(os.environ.get("WIRE_MESSAGES", 1000000 if LONG else 20000))
+    for logs, more in (("good", args), ("loss", ("--faults", "drop=5", *(lossy or args)))):
         lab(
-            *("--nodes", str(nodes), "--guest", "none", "--node-ram", "128", *faults, *args),
+            *("--nodes", str(nodes), "--guest", "none", "--node-ram", "128", *more),
             *("--hv-append", f"lost-after=60000 test-wire={messages}", "--fail", "ERROR", "--fail", "PANIC"),
             *("--timeout", os.environ.get("WIRE_SECONDS", str(timeout))),
             logs=logs,
@@ -175,8 +180,8 @@ def run_suite(words, *args, logs="run"):
 
 def suite_over_nodes(nodes, words, *args, logs="run"):
     """The same with a CPU of the guest's on each of several nodes."""
-    cluster = ("--emu", "qemu", "--firmware", "uefi", "--cores", "1", "--mem", "160", "--node-ram", "384")
-    said = run_suite(words, *cluster, "--nodes", str(nodes), "--status", "--timeout", "1800", *args, logs=logs)
+    cluster = ("--cores", "1", "--mem", "160", "--node-ram", "384")
+    said = run_suite(words, *DIRECT, *cluster, "--nodes", str(nodes), "--status", "--timeout", "1800", *args, logs=logs)
     check(f"CPUs {' '.join(map(str, range(nodes)))}," in said, f"the guest has not {nodes} CPUs")
 
 
@@ -207,7 +212,7 @@ def disk_image():
 def use_disk(*args):
     """The stock kernel on two CPUs reads what is on its disk, writes, and finds it after a reboot."""
     lab(
-        *("--emu", "qemu", "--cores", "2", "--mem", "128", "--node-ram", "384", *TROUBLE, "--fail", "I/O error"),
+        *(*DIRECT, "--cores", "2", "--mem", "128", "--node-ram", "384", *TROUBLE, "--fail", "I/O error"),
         *("--timeout", str(DEBIAN_SECONDS), *args),
         *("--send", f"guest# ={MOUNT}; md5sum given\\n", "--expect", f"^{hashlib.md5(GIVEN).hexdigest()}  given"),
         *("--send", f"guest# ={WRITE}; cd /; umount /mnt && reboot -f\\n"),
@@ -250,12 +255,12 @@ def use_root(*args):
     check(written and there == hashlib.md5(written).hexdigest(), "the target has another file than the guest wrote")
 
 
-def use_net(*args, cpus="0 1"):
+def use_net(*args, cpus="0 1", mib=10):
     """
     The stock kernel's virtio_net on two CPUs gets an address from the lab's DHCP server, under a MAC address
-    of its own, and fetches 10 MB by HTTP on each of `cpus` at once; the sums are right.
+    of its own, and fetches `mib` MiB by HTTP on each of `cpus` at once; the sums are right.
     """
-    path, data = os.path.join(LOGS, "data"), os.urandom(10 << 20)
+    path, data = os.path.join(LOGS, "data"), os.urandom(mib << 20)
     os.makedirs(LOGS, exist_ok=True)
     with open(path, "wb") as file:
         file.write(data)
@@ -263,7 +268,7 @@ def use_net(*args, cpus="0 1"):
     fetch = f"for c in {cpus}; do taskset -c $c wget -qO- http://10.77.0.1/disk | md5sum & done; wait"
     right = ("--expect", f"^{hashlib.md5(data).hexdigest()}")
     lab(
-        *("--emu", "qemu", "--cores", "2", "--mem", "128", "--node-ram", "384", "--disk", path, *TROUBLE),
+        *(*DIRECT, "--cores", "2", "--mem", "128", "--node-ram", "384", "--disk", path, *TROUBLE),
         *("--http", "--hv-append", "net=on", "--timeout", str(DEBIAN_SECONDS), *args),
         *("--send", r"guest# =ifconfig eth0\n", "--expect", "HWaddr 06:41:4D:47:00:00"),
         *("--expect", r"addr:10\.77\.0\.1"),
@@ -274,15 +279,26 @@ def use_net(*args, cpus="0 1"):
     check("virtio-net stops" not in log_of("run"), "the card's driver broke a rule")
 
 
-def special_endings():
-    """Test guests that end the machine: name -> what the hypervisor's log must show, in order."""
+def endings():
+    """Test guests that end the machine: name -> the other fields of its row in tests/guest/endings."""
     with open(os.path.join(ROOT, "tests/guest/endings"), encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
-    return {row[0]: row[3:] for row in rows}
+    return {row[0]: row[1:] for row in rows}
 
 
-def run_guest(path, ending, words, args, logs=None):
-    """True when all its checks pass, or it ends the machine as `ending` says."""
+def guest_said(logs):
+    """What a test guest under the hypervisor wrote on its console."""
+    return re.sub(r"^\[ *[\d.]+ node\d+\] ", "", log_of(logs, "console.log"), flags=re.M)
+
+
+def tell_guest(name, good, seconds, said):
+    passed, skipped = (len(re.findall(f"^{word} ", said, re.M)) for word in ("PASS", "SKIP"))
+    verdict = "ok" if good else "FAILED"
+    print(f"  {name:12} {verdict:7} {seconds:5.1f} s {passed:3} passed {skipped:2} skipped", flush=True)
+
+
+def run_guest(path, ending, words, args, logs=None, tell=True):
+    """True when all its checks pass, or it ends the machine as `ending` says, what the log must show in order."""
     name = os.path.splitext(os.path.basename(path))[0]
     began = time.monotonic()
     if ending:
@@ -290,6 +306,7 @@ def run_guest(path, ending, words, args, logs=None):
     else:
         expect = ["--expect", r"^DONE [1-9]\d* passed, 0 failed",
                   "--expect-log", "guest: debug exit with code 0", *TROUBLE]  # fmt: skip
+    good = True
     try:
         lab(
             *("--cores", "2", "--guest", path, "--mem", "64", "--node-ram", "256", *args),
@@ -297,10 +314,11 @@ def run_guest(path, ending, words, args, logs=None):
             *("--fail", r"^DONE \d+ passed, [1-9]", "--fail", "PANIC", "--timeout", "400", *expect),
             logs=logs or name,
         )
-    except SystemExit:
-        return False
-    print(f"  {name}: ok after {time.monotonic() - began:.0f} s", flush=True)
-    return True
+    except Failed:
+        good = False
+    if tell:
+        tell_guest(logs or name, good, time.monotonic() - began, guest_said(logs or name))
+    return good
 
 
 def run_guests(*args, words="", finishing=()):
@@ -308,13 +326,15 @@ def run_guests(*args, words="", finishing=()):
     Those named on the command line, or all; `words` go to their command lines. Those in `finishing` run to
     their end here and pass, though they end the machine elsewhere.
     """
+    if not LONG:
+        words = f"rounds=10000 {words}".strip()
     wanted = sys.argv[1:]
     names = sorted(os.path.basename(path)[:-4] for path in glob.glob(os.path.join(BUILD, "guests/*.elf")))
     names = [name for name in names if not wanted or name in wanted]
     check(names, "there are no test guests: make guests")
-    endings = {name: ending for name, ending in special_endings().items() if name not in finishing}
+    ends = {name: row[2:] for name, row in endings().items() if name not in finishing}
     bad = []
     for name in names:
-        if not run_guest(os.path.join(BUILD, f"guests/{name}.elf"), endings.get(name), words, args):
+        if not run_guest(os.path.join(BUILD, f"guests/{name}.elf"), ends.get(name), words, args):
             bad.append(name)
     check(not bad, f"{len(bad)} of {len(names)} guests failed: {' '.join(bad)}")

@@ -3,4 +3,4 @@
 
 from harness import disk_image, use_disk
 
-use_disk("--disk", disk_image(), "--nodes", "2", "--cores", "1", "--firmware", "uefi")
+use_disk("--disk", disk_image(), "--nodes", "2", "--cores", "1")

@@ -3,12 +3,12 @@
 
 import re
 
-from harness import QUICK_BOOT, built, check, lab, log_of
+from harness import DIRECT, QUICK_BOOT, built, check, lab, log_of
 
 LOST_MS = 4000
 
 lab(
-    *("--nodes", "3", "--emu", "qemu", "--firmware", "uefi", "--cores", "1", "--node-ram", "256", "--mem", "128"),
+    *("--nodes", "3", *DIRECT, "--cores", "1", "--node-ram", "256", "--mem", "128"),
     *("--guest", "debian", "--initrd", built("guest/suite.gz", "suite"), "--hv-append", f"lost-after={LOST_MS}"),
     *("--append", f"{QUICK_BOOT} suite=litmus iters=1000", "--kill", "litmus.SB.page ok=2"),
     *("--fail", "PANIC", "--fail", "litmus.IRIW", "--timeout", "900"),

@@ -7,7 +7,7 @@ the last CPU going and coming. No test fails, and the machine ends in good order
 import os
 import re
 
-from harness import QUICK_BOOT, TROUBLE, built, check, lab, log_of
+from harness import DIRECT, QUICK_BOOT, TROUBLE, built, check, lab, log_of
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
 ROUND = "suite iters=200 timeout=600 check hotplug bench.processes:20 bench.pingpong:200 bench.stream:2"
@@ -17,7 +17,7 @@ LOOP = (
 )
 
 lab(
-    *("--nodes", "2", "--cores", "1", "--emu", "qemu", "--firmware", "uefi", "--mem", "160", "--node-ram", "384"),
+    *("--nodes", "2", "--cores", "1", *DIRECT, "--mem", "160", "--node-ram", "384"),
     # Whatever else the host does in that time, a node that it keeps waiting is not lost.
     *("--hv-append", "lost-after=20000"),
     *("--guest", "debian", "--initrd", built("guest/suite.gz", "suite"), "--append", f"{QUICK_BOOT} suite=shell"),

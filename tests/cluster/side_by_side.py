@@ -3,8 +3,8 @@
 
 from harness import check, finish, guest_elf, log_of, start
 
-ARGS = ("--emu", "bochs", "--node-ram", "128", "--mem", "32", "--guest", guest_elf("cpuid"), "--timeout", "400")
-END = ("--expect", "^DONE ", "--expect-log", "boot: node halted")
+ARGS = ("--emu", "qemu", "--node-ram", "128", "--mem", "32", "--guest", guest_elf("cpuid"), "--timeout", "400")
+END = ("--append", "expect=amalgam cpu=tcg", "--expect", "^DONE ", "--expect-log", "boot: node halted")
 
 both = [start(*ARGS, *END, logs=name) for name in ("one", "two")]
 for process in both:

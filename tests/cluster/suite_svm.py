@@ -6,9 +6,9 @@ out. Then what page tables matter to once more, on the kernel whose tables have 
 
 import os
 
-from harness import BUILD, check, run_suite
+from harness import BUILD, DIRECT, check, run_suite
 
-NODE = ("--emu", "qemu", "--cores", "2", "--mem", "192", "--node-ram", "384", "--timeout", "900")
+NODE = (*DIRECT, "--cores", "2", "--mem", "192", "--node-ram", "384", "--timeout", "900")
 
 said = run_suite("suite=check,hotplug,bench iters=2000 timeout=120", *NODE)
 check("needs 2 CPUs" not in said, "the guest has fewer than 2 CPUs")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The stock kernel's virtio_console: a shell on /dev/hvc0, bytes both ways, more than its buffers hold."""
 
-from harness import DEBIAN_SECONDS, TROUBLE, check, lab, log_of
+from harness import DEBIAN_SECONDS, DIRECT, TROUBLE, check, lab, log_of
 
 lab(
-    *("--emu", "qemu", "--mem", "128", "--node-ram", "384", *TROUBLE, "--timeout", str(DEBIAN_SECONDS)),
+    *(*DIRECT, "--mem", "128", "--node-ram", "384", *TROUBLE, "--timeout", str(DEBIAN_SECONDS)),
     *("--hv-append", "console=off vconsole=com2"),
     *("--send", r"guest# =tty; seq 10000 | tee /tmp/s; md5sum </tmp/s\n", "--expect", "^/dev/hvc0"),
     # the last line of 48 894 bytes, and the sum that says the guest read its own right

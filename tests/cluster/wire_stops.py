@@ -3,14 +3,14 @@
 
 import re
 
-from harness import check, lab, log_of
+from harness import DIRECT, check, lab, log_of
 
 NODES, HEAD, LOST_MS, SLACK_MS = 3, 1, 3000, 3000
 MAC = "02:41:4d:47:00:{:02x}"
 TOO_LATE = f"it comes too late: all {NODES} nodes of the cluster are there already"
 
 lab(
-    *("--nodes", str(NODES + 1), "--emu", "qemu", "--firmware", "uefi", "--nic", "e1000", "--guest", "none"),
+    *("--nodes", str(NODES + 1), *DIRECT, "--nic", "e1000", "--guest", "none"),
     *("--node-ram", "128", "--hv-append"),
     f"nodes={NODES} head={MAC.format(HEAD)} lost-after={LOST_MS} test-wire=100000000",
     *("--kill", f"refuses this node: {TOO_LATE}={HEAD}", "--fail", "PANIC", "--timeout", "200"),

@@ -1,7 +1,7 @@
 # Fuzzers: one libFuzzer program per tests/fuzz/fuzz_NAME.c, against all portable sources. Seeds are
 # tests/fuzz/corpus/NAME/; what a run finds interesting is kept in build/fuzz/corpus/NAME.
 
-FUZZ_RUNS   ?= 20000
+FUZZ_RUNS   ?= $(if $(TEST_LONG),1000000,20000)
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
                -fno-sanitize-recover=all -fno-omit-frame-pointer -I. -I$(BUILD)/include \
                $(filter-out -Wno-format-truncation,$(WARNINGS)) -MMD -MP
@@ -29,6 +29,8 @@ $(FUZZ_OUT)/fuzz_emulate: FUZZ_LIBS := $(FUZZ_OUT)/libzydis.a
 $(FUZZ_OUT)/fuzz_virtio: $(FUZZ_OUT)/tests/host/virtio_rig.o
 
 fuzzers: $(FUZZ_NAMES:%=$(FUZZ_OUT)/fuzz_%) ## build every fuzzer (run one by hand: build/fuzz/fuzz_NAME DIR)
+
+test-programs: fuzzers
 
 check-fuzz: $(FUZZ_NAMES:%=check-fuzz-%) ## every fuzzer for FUZZ_RUNS inputs from its seeds
 # The first directory is the one libFuzzer adds to; the seeds in the tree are only read.

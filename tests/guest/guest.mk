@@ -29,12 +29,10 @@ $(GUEST_OUT)/%.elf: $(GUEST_OUT)/obj/tests/guest/%.c.o $(GUEST_LIB_OBJ) tests/gu
 guests: $(GUESTS) ## the bare-metal test guests, build/guests/*.elf
 
 check-guests-native: $(GUESTS) ## the test guests on QEMU itself: do the tests state how a PC behaves?
-	tests/guest/run-native $(GUESTS)
-
-TEST_PARTS += check-guests-native
+	tests/guest/run native $(GUESTS)
 
 check-guests: $(GUESTS) boot ## the test guests under the hypervisor, one emulated node of two CPUs
-	tests/guest/run-lab $(GUESTS)
+	AMALGAM_BUILD=$(abspath $(BUILD)) tests/guest/run lab $(GUESTS)
 
 bench-exits: $(GUEST_OUT)/bench.elf boot ## instructions that each kind of exit costs, on Bochs
 	tools/bench-exits

@@ -56,5 +56,3 @@ check-model: check-explore check-explore-short check-litmus check-spin ## all of
 test-programs: $(addprefix $(MODEL_OUT)/,explore explore-fast litmus mutants pan)
 
 .PHONY: check-explore check-explore-short check-litmus check-mutants check-spin check-model
-
-TEST_PARTS += check-model check-mutants

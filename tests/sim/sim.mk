@@ -4,7 +4,7 @@ SIM_OUT   := $(BUILD)/sim
 SIM_SRC   := $(wildcard tests/sim/*.c) $(wildcard dsm/*.c) $(wildcard net/transport/*.c) tests/host/plat.c \
              $(filter-out hv/base/string.c,$(wildcard hv/base/*.c))
 SIM_HEADS := $(wildcard tests/sim/*.h dsm/*.h net/transport/*.h hv/base/*.h)
-SIM_RUNS  ?= 1000
+SIM_RUNS  ?= $(if $(TEST_LONG),10000,1000)
 
 $(SIM_OUT)/sim: $(SIM_SRC) $(SIM_HEADS)
 	@mkdir -p $(@D)
@@ -23,6 +23,6 @@ sim-report: $(SIM_OUT)/sim ## cost against nodes and patterns: build/sim/report.
 	$(PYTHON) tests/sim/plot.py < $(SIM_OUT)/report.csv > $(SIM_OUT)/report.svg
 	@echo "wrote $(SIM_OUT)/report.csv and $(SIM_OUT)/report.svg"
 
-TEST_PARTS += check-sim
+test-programs: $(SIM_OUT)/sim-san
 
 .PHONY: check-sim sim-report

@@ -22,7 +22,6 @@ suite: $(SUITE_INITRD) ## the tests that run in the guest's Linux: build/guest/s
 
 check-suite: $(SUITE_OUT)/suite ## those tests on this machine itself: do they pass, and do they fail when broken?
 	tests/suite/selftest $<
-TEST_PARTS += check-suite
 
 # SUITE= words for the suite, LAB= more options of tools/lab
 SUITE ?= iters=1000
