@@ -143,11 +143,18 @@ static bool in_shadow(uint32_t interruptibility)
 	return interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 }
 
+/* A step that is due comes before any interrupt; an entry that injects one would drop it. SDM vol. 3, 27.7.3 */
+static bool step_due(uint64_t rflags)
+{
+	return UNLIKELY(rflags & RFLAGS_TF) && vmreadn(VMCS_GUEST_PENDING_DEBUG);
+}
+
 bool vmx_irq_ready(struct virt_vcpu *v)
 {
 	const struct vmx_vcpu *x = v->vendor;
+	uint64_t rflags = vmreadn(VMCS_GUEST_RFLAGS);
 
-	return !(x->todo & TODO_EVENT) && (vmreadn(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	return !(x->todo & TODO_EVENT) && (rflags & RFLAGS_IF) && !step_due(rflags) &&
 	       !in_shadow(vmread32(VMCS_GUEST_INTERRUPTIBILITY));
 }
 
@@ -157,7 +164,8 @@ bool vmx_nmi_ready(struct virt_vcpu *v)
 	uint32_t state = vmread32(VMCS_GUEST_INTERRUPTIBILITY);
 
 	/* Whether STI blocks NMIs too is the CPU's choice; waiting is right for all. */
-	return !(x->todo & TODO_EVENT) && !in_shadow(state) && !(state & BLOCKED_BY_NMI);
+	return !(x->todo & TODO_EVENT) && !in_shadow(state) && !(state & BLOCKED_BY_NMI) &&
+	       !step_due(vmreadn(VMCS_GUEST_RFLAGS));
 }
 
 void vmx_irq_window(struct virt_vcpu *v, bool on)

@@ -41,6 +41,38 @@ static void test_many_steps(void)
 	CHECK_EQ(steps, 5);
 }
 
+static void count_all(struct regs *r)
+{
+	steps++;
+}
+
+static void tick(struct regs *r)
+{
+	lapic_eoi();
+}
+
+/* Interrupts that come while an instruction is carried out for the guest do not swallow its step. */
+static void test_steps_with_interrupts(void)
+{
+	uint32_t loops = 3000, a = 0, c = 0;
+
+	trap_hook(VEC_DB, count_all);
+	trap_hook(VEC_USER, tick);
+	steps = 0;
+	lapic_write(LAPIC_TIMER_DIVIDE, 0xb);
+	lapic_write(LAPIC_LVT_TIMER, LVT_PERIODIC | VEC_USER);
+	lapic_write(LAPIC_TIMER_INITIAL, 100000);
+	asm volatile("sti; pushfl; orl $0x100, (%%esp); popfl\n"
+		     "1: cpuid; decl %%esi; jnz 1b\n"
+		     "pushfl; andl $~0x100, (%%esp); popfl; cli"
+		     : "+S"(loops), "+a"(a), "+c"(c)
+		     :
+		     : "ebx", "edx", "cc", "memory");
+	lapic_write(LAPIC_LVT_TIMER, LVT_MASKED);
+	CHECK(trap_count[VEC_USER] > 10, "%u interrupts", trap_count[VEC_USER]);
+	CHECK_EQ(steps, 3 * 3000 + 3);
+}
+
 /* The fault comes before the debug register is touched, and entering the handler has taken GD away. */
 static void test_general_detect(void)
 {
@@ -169,6 +201,7 @@ static void test_endless_db(void)
 
 const struct test guest_tests[] = {
 	{"many-steps", test_many_steps},
+	{"steps-with-interrupts", test_steps_with_interrupts},
 	{"general-detect", test_general_detect},
 	{"endless-ac", test_endless_ac},
 	{"endless-db", test_endless_db},

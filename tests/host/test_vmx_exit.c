@@ -173,6 +173,18 @@ static void injects(void **state)
 	assert_int_equal(entered(), INTR_VALID | HARD(VECTOR_GP));
 }
 
+/* The step after an instruction that was carried out here comes first, and the interrupt after it. */
+static void step_before_interrupt(void **state)
+{
+	fake_vmcs[VMCS_GUEST_RFLAGS] |= RFLAGS_TF;
+	assert_true(vmx_irq_ready(&v) && vmx_nmi_ready(&v));
+	vmx_skip(&v, 2);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_PENDING_DEBUG], PENDING_DEBUG_BS);
+	assert_false(vmx_irq_ready(&v) || vmx_nmi_ready(&v));
+	fake_vmcs[VMCS_GUEST_PENDING_DEBUG] = 0;
+	assert_true(vmx_irq_ready(&v) && vmx_nmi_ready(&v));
+}
+
 static void faults_add_up(void **state)
 {
 	fake_vmcs[VMCS_VECTORING_INFO] = INTR_VALID | INTR_HAS_CODE | HARD(VECTOR_TS);
@@ -203,6 +215,7 @@ int main(void)
 		T(alignment_checks_come_back),
 		T(other_exceptions_end_the_machine),
 		T(injects),
+		T(step_before_interrupt),
 		T(faults_add_up),
 	};
 
