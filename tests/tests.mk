@@ -5,7 +5,7 @@ HOST_CFLAGS := -std=gnu17 -g $(HOST_CHECKS) -fno-omit-frame-pointer -I. -I$(BUIL
 
 HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.
-HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/options.c hv/core/vtlb.c \
+HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/exits.c hv/core/options.c hv/core/vtlb.c \
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
               hv/cluster/parts.c \
               $(wildcard hv/insn/*.c) \
@@ -36,7 +36,7 @@ $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 # Serial ports and a network for hv/dev.
 $(HOST_OUT)/test_devices $(HOST_OUT)/test_virtdev $(HOST_OUT)/test_netcard $(HOST_OUT)/test_netdisk: $(HOST_OUT)/tests/host/dev_double.o
 # The emulator's surroundings.
-$(HOST_OUT)/test_emulate $(HOST_OUT)/test_emulate_exits: $(HOST_OUT)/tests/host/emulate_rig.o
+$(HOST_OUT)/test_emulate $(HOST_OUT)/test_emulate_exits $(HOST_OUT)/test_exits: $(HOST_OUT)/tests/host/emulate_rig.o
 
 ##: Tests
 test-programs: $(HOST_TESTS)
