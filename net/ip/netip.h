@@ -56,7 +56,7 @@ uint64_t netip_seen(const struct netip *ip);
 /* When netip_poll has something to do even if no frame comes. */
 uint64_t netip_deadline(struct netip *ip, uint64_t now);
 
-/* Sends one frame that is ready-made, as the transport's are; false: the ring is full. */
+/* Sends one frame that is ready-made, of any length (nic_send); false: the ring is full. */
 bool netip_send(struct netip *ip, const void *frame, size_t len);
 
 /* Our address as written, 0 while there is none. */

@@ -2,6 +2,9 @@
 # tests/fuzz/corpus/NAME/; what a run finds interesting is kept in build/fuzz/corpus/NAME.
 
 FUZZ_RUNS   ?= $(if $(TEST_LONG),1000000,20000)
+# Those whose inputs take long run fewer of them.
+FUZZ_SLOW_console := 8
+FUZZ_SLOW_station := 4
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
                -fno-sanitize-recover=all -fno-omit-frame-pointer -I. -I$(BUILD)/include \
                $(filter-out -Wno-format-truncation,$(WARNINGS)) -MMD -MP
@@ -36,7 +39,7 @@ check-fuzz: $(FUZZ_NAMES:%=check-fuzz-%) ## every fuzzer for FUZZ_RUNS inputs fr
 # The first directory is the one libFuzzer adds to; the seeds in the tree are only read.
 $(FUZZ_NAMES:%=check-fuzz-%): check-fuzz-%: $(FUZZ_OUT)/fuzz_%
 	@mkdir -p $(FUZZ_OUT)/corpus/$*
-	$< -runs=$(FUZZ_RUNS) -seed=1 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
+	$< -runs=$$(( $(FUZZ_RUNS) / $(or $(FUZZ_SLOW_$*),1) )) -seed=1 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
 	  -verbosity=0 -artifact_prefix=$(FUZZ_OUT)/$*- \
 	  $(FUZZ_OUT)/corpus/$* $(wildcard tests/fuzz/corpus/$*)
 

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			end_read(n, value, at(data, size, 3));
 			used = 4;
 		} else if (op == 3) {
-			tcp_rig_wait(value * NS_PER_MS);
+			tcp_rig_wait((value & 0x3fff) * NS_PER_MS);
 			used = 3;
 		} else if (op == 4) {
 			size_t len = MIN((size_t)at(data, size, 1) + 14, size);
