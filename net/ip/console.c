@@ -6,6 +6,10 @@
  * CONSOLE_EVERY_NS, whoever connects meanwhile gets the same; CONSOLE_READERS read at a time, others are
  * turned away; and a reader has PATIENCE for all of it, however little it takes at a time. What is left
  * of a connection that was read to its end gives way to new ones.
+ *
+ * Connections are closed by netip_console_run(), never in a callback: where the segment that brings an
+ * acknowledgement brings data, too, lwIP 2.1.3 forgets to free it when its `sent` callback closes, and with it a
+ * buffer of the card.
  */
 
 #include "hv/base/string.h"
@@ -20,19 +24,17 @@ static void reader_free(struct console_reader *r)
 {
 	tcp_arg(r->pcb, NULL);
 	tcp_sent(r->pcb, NULL);
-	tcp_poll(r->pcb, NULL, 0);
 	tcp_err(r->pcb, NULL);
 	r->pcb = NULL;
 	r->text->readers--;
 }
 
-static err_t reader_drop(struct console_reader *r)
+static void reader_drop(struct console_reader *r)
 {
 	struct tcp_pcb *pcb = r->pcb;
 
 	reader_free(r);
 	tcp_abort(pcb);
-	return ERR_ABRT;
 }
 
 /*
@@ -61,26 +63,32 @@ static void queue(struct console_reader *r)
 	}
 }
 
-/* Goes on; closes when the other end has all of it. */
-static err_t push(struct console_reader *r)
+/* Goes on; closes when the other end has all of it, or has had its time. */
+static void run(struct console_reader *r)
 {
 	struct tcp_pcb *pcb = r->pcb;
 
-	/* Looked at by time: lwIP polls no connection on which something is acknowledged all the time. */
-	if (r->acked < r->text->len && r->ip->now >= r->until) {
+	if (r->acked == r->text->len) {
+		tcp_setprio(pcb, TCP_PRIO_MIN);
+		if (tcp_close(pcb) == ERR_OK)
+			reader_free(r);
+		else
+			reader_drop(r);
+	} else if (r->ip->now >= r->until) {
 		r->ip->stats.console_cut++;
-		return reader_drop(r);
-	}
-	queue(r);
-	if (r->acked < r->text->len) {
+		reader_drop(r);
+	} else {
+		queue(r);
 		tcp_output(pcb);
-		return ERR_OK;
 	}
-	tcp_setprio(pcb, TCP_PRIO_MIN);
-	if (tcp_close(pcb) != ERR_OK)
-		return reader_drop(r);
-	reader_free(r);
-	return ERR_OK;
+}
+
+void netip_console_run(struct netip *ip)
+{
+	for (unsigned i = 0; i < CONSOLE_READERS; i++) {
+		if (ip->console.readers[i].pcb != NULL)
+			run(&ip->console.readers[i]);
+	}
 }
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
@@ -89,7 +97,7 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 
 	(void)pcb;
 	r->acked += len;
-	return push(r);
+	return ERR_OK;
 }
 
 static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
@@ -100,12 +108,6 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 	tcp_recved(pcb, p->tot_len);
 	pbuf_free(p);
 	return ERR_OK;
-}
-
-static err_t on_poll(void *arg, struct tcp_pcb *pcb)
-{
-	(void)pcb;
-	return push(arg);
 }
 
 static void on_err(void *arg, err_t err)
@@ -186,8 +188,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	tcp_recv(pcb, on_recv);
 	tcp_sent(pcb, on_sent);
 	tcp_err(pcb, on_err);
-	tcp_poll(pcb, on_poll, 1);
-	return push(r);
+	return ERR_OK;
 }
 
 int netip_console_start(struct netip *ip, struct why *why)

@@ -222,6 +222,8 @@ bool netip_poll(struct netip *ip, uint64_t now)
 		link_look(ip);
 	if (ip->config.syslog)
 		netip_syslog_run(ip);
+	if (ip->config.status)
+		netip_console_run(ip);
 	return count > 0;
 }
 

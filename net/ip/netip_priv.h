@@ -63,6 +63,8 @@ struct netip {
 /* Opens the sender / the listener; each says why it can't. */
 int netip_syslog_start(struct netip *ip, struct why *why);
 int netip_console_start(struct netip *ip, struct why *why);
+/* Goes on with those who read; call it often. */
+void netip_console_run(struct netip *ip);
 /* Sends waiting lines, a few at a time. */
 void netip_syslog_run(struct netip *ip);
 bool netip_syslog_waits(struct netip *ip);

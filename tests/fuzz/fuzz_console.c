@@ -59,6 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= used;
 	}
 	tcp_rig_wait(SETTLE);
+	if (tcp_rig_held() > 0)
+		abort(); /* 192 of those, and the node hears nothing any more */
 	if (!end_connect(0, 8192))
 		abort(); /* nobody is kept out for ever */
 	end_read(0, 8192, 200);

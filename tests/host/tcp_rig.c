@@ -18,6 +18,7 @@ unsigned tcp_rig_texts;
 static struct fake_nic fake;
 static struct nic nic;
 static size_t status_len;
+static unsigned spare; /* receive buffers beside a full ring */
 
 static void put16(uint8_t *p, unsigned v)
 {
@@ -145,10 +146,16 @@ void tcp_rig_start(size_t length)
 	if (nic_probe(&nic, &fake.hw, &why) ||
 	    nic_start(&nic, arena, NIC_MEMORY(NIC_MTU), NIC_MTU, &why))
 		abort();
+	spare = nic.rx_free_count;
 	tcp_rig_stack = netip_start(&nic, &c, tcp_rig_now, &why);
 	if (tcp_rig_stack == NULL)
 		abort();
 	arp();
+}
+
+unsigned tcp_rig_held(void)
+{
+	return spare - nic.rx_free_count;
 }
 
 void tcp_rig_frame(const void *frame, size_t len)

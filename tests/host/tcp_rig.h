@@ -33,6 +33,9 @@ void tcp_rig_start(size_t status);
 /* Lets time pass, in steps that no timer of lwIP's is too fine for. */
 void tcp_rig_wait(uint64_t ns);
 
+/* Received frames that the stack has not given back to the card. */
+unsigned tcp_rig_held(void);
+
 /* A frame to us, of at least its Ethernet header; its type stays as it is. */
 void tcp_rig_frame(const void *frame, size_t len);
 

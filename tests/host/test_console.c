@@ -120,9 +120,23 @@ static void segments_out_of_order_keep_no_buffers(void **state)
 		for (int i = 0; i < NIC_RX_BUFFERS; i++)
 			end_send(n, RIG_ACK, 1100, 2, 10 + 10 * i);
 	}
-	/* More than 192 frames have come in: the card has a buffer for each. */
+	assert_int_equal(tcp_rig_held(), 0);
 	for (unsigned n = 0; n < AT_ONCE; n++)
 		read_and_close(n);
+}
+
+/* Data that comes with the last acknowledgement. */
+static void who_talks_to_the_end_keeps_no_buffers(void **state)
+{
+	for (unsigned i = 0; i < 2 * RIG_ENDS; i++) {
+		unsigned n = i % RIG_ENDS;
+
+		assert_true(end_connect(n, 8192));
+		for (unsigned turn = 0; turn < 100 && !tcp_ends[n].fin && !tcp_ends[n].rst; turn++)
+			end_send(n, RIG_ACK, 8192, 100, 0);
+		assert_true(tcp_ends[n].len > STATUS);
+		assert_int_equal(tcp_rig_held(), 0);
+	}
 }
 
 static void who_says_nothing_more_keeps_nobody_out(void **state)
@@ -174,6 +188,7 @@ int main(void)
 		cmocka_unit_test(a_slow_reader_has_ten_seconds),
 		cmocka_unit_test(a_window_may_open_a_little),
 		cmocka_unit_test(segments_out_of_order_keep_no_buffers),
+		cmocka_unit_test(who_talks_to_the_end_keeps_no_buffers),
 		cmocka_unit_test(who_says_nothing_more_keeps_nobody_out),
 		cmocka_unit_test(what_is_sent_to_it_is_not_looked_at),
 	};
