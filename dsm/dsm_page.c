@@ -133,7 +133,7 @@ int page_flushed(struct step *s, gfn_t gfn)
 	return 0;
 }
 
-/* FWD_READ, FWD_WRITE or INV: it waits in the page's queue, maybe for no time at all. */
+/* DSM_FWD_READ, DSM_FWD_WRITE or DSM_INV: it waits in the page's queue, maybe for no time at all. */
 int page_defer(struct step *s, struct page *p, const struct dsm_msg *m)
 {
 	bool here = page_readable(p) && p->version == m->version;

@@ -30,7 +30,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters; 25 
 	@$(MAKE) --no-print-directory -s deps
 	@$(RUN_PARTS) --set test --first test-build --minutes $(TEST_MINUTES) $(BUILD)/test $(TEST_PARTS)
 
-CHECKS := check-includes check-room-table check-vendor-doc check-docs check-format check-shell check-python \
+CHECKS := check-includes check-room-table check-vendor-doc check-lock-doc check-docs check-format check-shell check-python \
           check-static check-tidy check-tools check-host
 check: $(CHECKS) ## fast: unit tests under ASan and UBSan, house rules, format, lint
 
@@ -68,7 +68,11 @@ check-vendor-doc: ## docs/vendors.md has a row for each entry of struct virt_ops
 check-docs: ## files, functions, links and targets that documents and comments name are there
 	@tools/check-docs --self-test
 	@tools/check-docs
-.PHONY: check-docs
+.PHONY: check-docs check-lock-doc
+
+check-lock-doc: ## docs/locks.md has each spinlock, by rank
+	@tools/lockdoc --self-test
+	@tools/lockdoc
 
 vendor-share: ## how much code is in each CPU vendor's room and how much outside
 	@tools/vendor-share
@@ -77,4 +81,4 @@ check-tools: ## the tools' own tests
 	@$(PYTHON) -B -m unittest discover -q -s tools/tests -t tools
 	@tools/coverage --self-test
 
-.PHONY: test check test-cluster bench-cluster check-includes check-vendor-doc vendor-share check-tools
+.PHONY: test check test-cluster bench-cluster check-includes check-vendor-doc check-lock-doc vendor-share check-tools

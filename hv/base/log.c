@@ -17,29 +17,30 @@ static const char *const sub_names[LOG_SUBS] = {
 static const char *const level_names[LOG_LEVELS] = {"error", "warn", "info", "debug"};
 
 static struct {
-	struct spinlock lock;
 	char data[RING_SIZE];
 	uint64_t written; /* bytes ever written; the ring holds the last RING_SIZE of them */
 	unsigned node;
 	bool panic;
-	uint8_t levels[LOG_SUBS];
-} log_state = {.levels = {[0 ... LOG_SUBS - 1] = LOG_INFO}};
+} log_state;
+/* Apart, so that no image carries the ring's zeros. */
+static uint8_t levels[LOG_SUBS] = {[0 ... LOG_SUBS - 1] = LOG_INFO};
+static struct spinlock log_lock = SPINLOCK(RANK_LOG);
 
 static void lock(void)
 {
 	if (!log_state.panic)
-		spin_lock(&log_state.lock);
+		spin_lock(&log_lock);
 }
 
 static void unlock(void)
 {
 	if (!log_state.panic)
-		spin_unlock(&log_state.lock);
+		spin_unlock(&log_lock);
 }
 
 bool log_enabled(enum log_sub sub, enum log_level level)
 {
-	return level <= log_state.levels[sub];
+	return level <= levels[sub];
 }
 
 static void append(const char *text, size_t n)
@@ -152,9 +153,9 @@ static int find_name(const char *const *table, unsigned count, const char *s, si
 
 int log_configure(const char *text, struct why *why)
 {
-	uint8_t levels[LOG_SUBS];
+	uint8_t wanted[LOG_SUBS];
 
-	memcpy(levels, log_state.levels, sizeof(levels));
+	memcpy(wanted, levels, sizeof(wanted));
 	while (*text) {
 		const char *end = strchr(text, ',');
 		size_t n = end ? (size_t)(end - text) : strlen(text);
@@ -180,12 +181,12 @@ int log_configure(const char *text, struct why *why)
 				"apic, dev, guest, net, cluster or dsm",
 				(int)(eq - text), text);
 		if (all)
-			memset(levels, level, sizeof(levels));
+			memset(wanted, level, sizeof(wanted));
 		else
-			levels[sub] = (uint8_t)level;
+			wanted[sub] = (uint8_t)level;
 		text += n + (end ? 1 : 0);
 	}
-	memcpy(log_state.levels, levels, sizeof(levels));
+	memcpy(levels, wanted, sizeof(levels));
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * The platform under the portable code: one implementation per image, resolved at link time. The
- * hypervisor's is in hv/x86/plat_x86.c, the host programs' in tests/host/plat.c.
+ * hypervisor's is in hv/x86/plat_x86.c, panic.c and logsink.c and in hv/core/memory.c, the host
+ * programs' in tests/host/plat.c.
  */
 #ifndef HV_BASE_PLAT_H
 #define HV_BASE_PLAT_H
@@ -17,6 +18,9 @@ NORETURN void plat_panic(const char *fmt, ...) PRINTF(1, 2);
 uint64_t plat_log_ns(void); /* ns since boot */
 unsigned plat_cpu(void);    /* 0-based index of the CPU within its node */
 
+/* What the calling CPU holds, a bit for each rank; for hv/base/spinlock.h alone. */
+uint32_t *plat_ranks(void);
+
 /* New lines are in the log ring; bring them to the readers (serial, screen, syslog). */
 void plat_log_wake(void);
 
@@ -27,7 +31,9 @@ void plat_relax(void);
  * Guest memory, for everything but the guest itself: device models, loaders, emulated instructions.
  * Acquires [gpa, gpa + len), which must not cross a 4 KiB page, for reading or for writing, waiting
  * as a page fault would until this node may do so. Returns a pointer good until the release, or NULL
- * where the guest has no RAM. Hold at most two at once and never across anything that waits.
+ * where the guest has no RAM, and then there is nothing to release. Other nodes wait for the page
+ * meanwhile: a CPU has at most one at a time, takes no lock that is waited for with it in hand (its rank
+ * is RANK_GUEST_PAGE of hv/base/spinlock.h), and releases it with what it was acquired with.
  */
 void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write) MUST_CHECK;
 void plat_gmem_release(gpa_t gpa, uint32_t len, bool write);

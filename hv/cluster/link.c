@@ -16,6 +16,7 @@ STATIC_ASSERT(NODE_BODY_MAX > UINT8_MAX,
 
 void link_init(struct link *l, struct uplink *wire)
 {
+	spin_init(&l->lock, RANK_LINK);
 	l->wire = wire;
 }
 
@@ -278,6 +279,8 @@ uint64_t link_deadline(struct link *l, const struct vcpu *v)
 
 void link_wait(struct link *l)
 {
+	/* What others need while this CPU waits must not be in its hands. */
+	rank_check(RANK_LINK);
 	if (vcpu_leads(arch_vcpu()))
 		link_poll(l);
 	else

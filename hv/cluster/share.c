@@ -341,6 +341,7 @@ static void release(struct vm *vm)
 {
 	struct vcpu *v = arch_vcpu();
 
+	ASSERT(atomic_load_explicit(&v->touching, memory_order_relaxed) != NO_GFN);
 	atomic_store_explicit(&v->touching, NO_GFN, memory_order_release);
 	if (!v->hyper_holds)
 		return;

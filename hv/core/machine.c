@@ -211,6 +211,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	int err;
 
 	config = *c;
+	vm_locks_init(&vm);
 	vm.ops = c->ops;
 	vm.options = c->options;
 	devices_init(&devices, &vm);

@@ -169,14 +169,22 @@ const struct vm_ram memory_alone = {
 void *plat_gmem_acquire(gpa_t gpa, uint32_t len, bool write)
 {
 	struct vm *vm = arch_vcpu()->vm;
+	void *page;
 
 	ASSERT(len > 0 && (gpa & ~PAGE_MASK) + len <= PAGE_SIZE);
-	return memory_is_ram(vm, gpa) ? vm->ram->acquire(vm, gpa, write) : NULL;
+	rank_check(RANK_GUEST_PAGE);
+	if (!memory_is_ram(vm, gpa))
+		return NULL;
+	page = vm->ram->acquire(vm, gpa, write);
+	if (page)
+		rank_take(RANK_GUEST_PAGE);
+	return page;
 }
 
 void plat_gmem_release(gpa_t gpa, uint32_t len, bool write)
 {
 	struct vm *vm = arch_vcpu()->vm;
 
+	rank_drop(RANK_GUEST_PAGE);
 	vm->ram->release(vm);
 }

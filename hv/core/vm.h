@@ -2,9 +2,8 @@
  * The virtual machine as one node sees it: its vCPUs, its guest memory, its interrupt system, and, on
  * the head, the PC's devices.
  *
- * Lock order (outermost first): vm->pc_lock, then vm->mem_lock or the link's, then pmem's and the log's
- * own. A vCPU's own state (registers, LAPIC) needs no lock: only its CPU touches it; others post to it
- * (apic/post.h).
+ * The order of locks is in docs/locks.md. A vCPU's own state (registers, LAPIC) needs none: only its CPU
+ * touches it. Others leave interrupts in its `post` (apic/post.h) and kick the CPU.
  */
 #ifndef HV_CORE_VM_H
 #define HV_CORE_VM_H
@@ -230,6 +229,14 @@ static inline enum vm_place vm_place(const struct vm *vm, unsigned cpu)
 void vcpu_kick(struct vcpu *target);
 /* The calling CPU's timer ends its sleep at host TSC `deadline`, if nothing did before. `v` is its vCPU. */
 void vcpu_wake_by(struct vcpu *v, uint64_t deadline);
+
+/* Before a lock of `vm` is taken. */
+static inline void vm_locks_init(struct vm *vm)
+{
+	spin_init(&vm->pc_lock, RANK_PC);
+	spin_init(&vm->mem_lock, RANK_MEMORY);
+	spin_init(&vm->stop_lock, RANK_STOP);
+}
 
 /* Stops the machine; the first reason counts. Any CPU, any lock. */
 void vm_stop(struct vm *vm, enum vm_stop how);

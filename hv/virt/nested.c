@@ -54,6 +54,7 @@ struct npt *nested_create(const struct nested_format *format, struct why *why)
 	npt->format = format;
 	npt->root = root;
 	npt->apic_page = PMEM_NONE;
+	spin_init(&npt->lock, RANK_NPT);
 	return npt;
 }
 

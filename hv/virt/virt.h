@@ -188,7 +188,7 @@ struct virt_ops {
 	/* With interrupt_delivery: highest pending vector (0 none), and per vector whether its EOI exits. */
 	void (*apic_pending)(struct virt_vcpu *v, uint8_t rvi, uint8_t svi);
 	void (*apic_eoi_exits)(struct virt_vcpu *v, const uint64_t bitmap[4]);
-	/* Follows IA32_APIC_BASE: off, xAPIC at the page `apic_gpa` of the nested table, or x2APIC. */
+	/* Follows IA32_APIC_BASE: off, xAPIC at the page of npt_map_apic, or x2APIC. */
 	void (*apic_mode)(struct virt_vcpu *v, bool enabled, bool x2apic);
 	/* With tpr_shadow: exit when the guest lowers its TPR class below this (0 to 15; 0 = never). */
 	void (*apic_tpr_threshold)(struct virt_vcpu *v, uint8_t threshold);

@@ -43,7 +43,7 @@ static struct {
 	bool gib_pages;
 	uint64_t phys_limit;
 	uint64_t mmio_next, stack_next;
-} pg = {.mmio_next = PAGING_MMIO, .stack_next = PAGING_STACKS};
+} pg = {.lock = SPINLOCK(RANK_PAGING), .mmio_next = PAGING_MMIO, .stack_next = PAGING_STACKS};
 
 static uint64_t *table_at(hpa_t pa)
 {

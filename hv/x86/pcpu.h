@@ -41,6 +41,7 @@ struct pcpu {
 	uint32_t apic_id;
 	_Atomic bool online;
 	bool in_panic;
+	uint32_t ranks; /* see hv/base/spinlock.h */
 	struct x86_tss tss;
 	uint64_t gdt[GDT_SIZE / 8] ALIGNED(16);
 	uint64_t nmi_count, spurious_count, apic_error_count;

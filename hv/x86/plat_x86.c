@@ -14,6 +14,11 @@ unsigned plat_cpu(void)
 	return pcpu_this()->index;
 }
 
+uint32_t *plat_ranks(void)
+{
+	return &pcpu_this()->ranks;
+}
+
 void plat_relax(void)
 {
 	cpu_pause();

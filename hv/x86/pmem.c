@@ -21,7 +21,7 @@ static struct {
 	hpa_t early_base, early_next, early_end;
 	hpa_t real_mode_next;
 	bool mapped; /* the direct map is there */
-} pm;
+} pm = {.lock = SPINLOCK(RANK_PMEM)};
 
 int pmem_early_init(const struct memmap *map, struct why *why)
 {

@@ -10,13 +10,13 @@
 void host_ram_reset(size_t size);
 uint8_t *host_ram(void);
 
-/* Counts acquires minus releases of guest memory: 0 when all is given back. */
-int host_ram_held(void);
+/* Does the calling CPU hold a page of guest memory? */
+bool host_ram_held(void);
 
 /* When set, called before each acquire; another CPU's doing can be put there. Gone with the RAM. */
 extern void (*host_gmem_hook)(gpa_t gpa, bool write);
 
-/* What plat_cpu() answers; 0 unless a test changes it. */
+/* What plat_cpu() answers, below 8; 0 unless a test changes it. */
 extern unsigned host_cpu;
 
 /* Set `host_panic_expected` and setjmp(host_panic_jump) to survive a plat_panic. */

@@ -235,18 +235,77 @@ static void log_says_what_was_lost(void **state)
 	assert_non_null(strstr(text, "line 9999 of many"));
 }
 
+/* Does the statement panic? */
+#define PANICS(statement)                           \
+	({                                          \
+		volatile bool panicked = true;      \
+                                                    \
+		host_panic_expected = true;         \
+		if (setjmp(host_panic_jump) == 0) { \
+			statement;                  \
+			panicked = false;           \
+		}                                   \
+		host_panic_expected = false;        \
+		panicked;                           \
+	})
+
 static void lock_panics_on_second_take(void **state)
 {
-	struct spinlock l = {0};
+	struct spinlock l = SPINLOCK(RANK_LINK);
 
 	spin_lock(&l);
-	host_panic_expected = true;
-	if (setjmp(host_panic_jump) == 0) {
-		spin_lock(&l);
-		fail_msg("the second take came back");
-	}
-	host_panic_expected = false;
+	assert_true(PANICS(spin_lock(&l)));
+	assert_true(PANICS(spin_trylock(&l)));
 	spin_unlock(&l);
+	assert_true(PANICS(spin_unlock(&l)));
+	assert_true(spin_trylock(&l));
+	spin_unlock(&l);
+}
+
+static void locks_are_taken_in_rising_order(void **state)
+{
+	struct spinlock outer = SPINLOCK(RANK_PC), inner, bare = {0};
+
+	spin_init(&inner, RANK_LOG);
+	assert_true(PANICS(spin_lock(&bare)));
+	spin_lock(&inner);
+	assert_true(PANICS(spin_lock(&outer)));
+	assert_true(PANICS(spin_trylock(&outer)));
+	spin_unlock(&inner);
+	spin_lock(&outer);
+	assert_true(spin_trylock(&inner));
+	/* What was taken first may be given back first. */
+	spin_unlock(&outer);
+	assert_true(PANICS(spin_lock(&outer)));
+	spin_unlock(&inner);
+	spin_lock(&outer);
+	spin_unlock(&outer);
+}
+
+static void *page;
+
+static void gmem_is_one_page_at_a_time(void **state)
+{
+	struct spinlock link = SPINLOCK(RANK_LINK), log = SPINLOCK(RANK_LOG);
+
+	host_ram_reset(8192);
+	assert_ptr_equal(plat_gmem_acquire(16, 4, false), host_ram() + 16);
+	assert_true(PANICS(page = plat_gmem_acquire(4096, 4, false)));
+	assert_true(PANICS(page = plat_gmem_acquire(16, 4, false)));
+	assert_true(PANICS(spin_lock(&link)));
+	spin_lock(&log);
+	spin_unlock(&log);
+	assert_true(PANICS(plat_gmem_release(4096, 4, false)));
+	assert_true(PANICS(plat_gmem_release(16, 8, false)));
+	assert_true(PANICS(plat_gmem_release(16, 4, true)));
+	plat_gmem_release(16, 4, false);
+	assert_true(PANICS(plat_gmem_release(16, 4, false)));
+	assert_true(PANICS(page = plat_gmem_acquire(4094, 4, true)));
+	/* Nothing was acquired, so there is nothing in the way of the next. */
+	assert_null(plat_gmem_acquire(8192, 4, true));
+	assert_ptr_equal(plat_gmem_acquire(4096, 4, true), host_ram() + 4096);
+	plat_gmem_release(4096, 4, true);
+	host_ram_reset(0);
 }
 
 static void gmem_crosses_pages_and_ends(void **state)
@@ -260,7 +319,7 @@ static void gmem_crosses_pages_and_ends(void **state)
 	assert_int_equal(gmem_read(4000, out, sizeof(out)), 0);
 	assert_memory_equal(in, out, sizeof(in));
 	assert_int_equal(gmem_write(16384 - 10, in, 11), ERR_RANGE);
-	assert_int_equal(host_ram_held(), 0);
+	assert_false(host_ram_held());
 	host_ram_reset(0);
 }
 
@@ -289,6 +348,8 @@ int main(void)
 		cmocka_unit_test(log_says_what_was_lost),
 		cmocka_unit_test(report_goes_where_it_is_wanted),
 		cmocka_unit_test(lock_panics_on_second_take),
+		cmocka_unit_test(locks_are_taken_in_rising_order),
+		cmocka_unit_test(gmem_is_one_page_at_a_time),
 		cmocka_unit_test(gmem_crosses_pages_and_ends),
 		cmocka_unit_test(hist_quantiles),
 	};

@@ -134,6 +134,7 @@ static void make(struct machine *x, uint16_t port)
 					   .timer_hz = 1000000000};
 
 	memset(x, 0, sizeof(*x));
+	vm_locks_init(&x->vm);
 	x->vm.options = &options;
 	x->vm.ram_bytes = MIB(16);
 	x->vm.cpu_count = 1;
@@ -542,6 +543,7 @@ static void a_disk_in_it(void **state)
 
 	power_on();
 	memset(m, 0, offsetof(struct machine, lapic_page));
+	vm_locks_init(&m->vm);
 	m->vm.options = &options;
 	m->vm.ram_bytes = MIB(16);
 	m->vm.cpu_count = 1;

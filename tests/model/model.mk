@@ -3,7 +3,7 @@
 MODEL_OUT    := $(BUILD)/model
 MODEL_CFLAGS := -std=gnu17 -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I. $(WARNINGS) \
                 -Wno-missing-field-initializers
-MODEL_ENGINE := $(wildcard dsm/*.c) hv/base/err.c hv/base/fmt.c tests/host/plat.c \
+MODEL_ENGINE := $(wildcard dsm/*.c) $(addprefix hv/base/,err.c fmt.c spinlock.c) tests/host/plat.c \
                 $(addprefix tests/model/,world.c hash.c)
 MODEL_HEADS  := $(wildcard dsm/*.h hv/base/*.h tests/model/*.h)
 MODEL_WALK   := $(addprefix tests/model/,explore.c jobs.c)
