@@ -64,7 +64,7 @@ static bool accepts(const struct apic_dest *d, enum apic_delivery kind)
 	return d->mode != APIC_OFF && (d->enabled || !needs_enabled);
 }
 
-/* 11.6.2.2 and, for x2APIC, 11.12.10.1: the upper half names a cluster, the lower its members. */
+/* SDM vol. 3, 11.6.2.2 and, for x2APIC, 11.12.10.1: the upper half names a cluster, the lower its members. */
 static bool logical_match(const struct apic_dest *d, uint32_t dest)
 {
 	if (dest == APIC_DEST_ALL)
@@ -95,7 +95,7 @@ static void add_if(const struct apic_book *book, unsigned cpu, const struct apic
 		cpuset_add(out, cpu);
 }
 
-/* Leaves the next member after the last one chosen, whatever set that was from. */
+/* Leaves one member of the set: the next one after the CPU that was chosen last, be that in the set or not. */
 static void keep_one(struct apic_book *book, struct cpuset *set)
 {
 	uint32_t last = atomic_load_explicit(&book->lowest, memory_order_relaxed);

@@ -7,7 +7,7 @@
 #define VERSION_INTEGRATED   0x14u
 #define VERSION_EOI_SUPPRESS 0x1000000u
 
-/* Within these no product of the timer's overflows in decades. */
+/* Frequencies within which the timer's products don't overflow for decades. */
 #define HZ_MIN 1000000ull
 #define HZ_MAX 100000000000ull
 
@@ -133,7 +133,8 @@ void lapic_dest(const struct lapic *l, struct apic_dest *out)
 }
 
 /*
- * Priorities. The two bitmaps are found by a byte that says which of their words are not 0.
+ * Priorities. For each of the two bitmaps a byte says which of its words are not 0, so that a search looks at
+ * one word alone.
  */
 static uint8_t highest(const struct lapic *l, enum lapic_reg map, uint8_t words)
 {
@@ -155,7 +156,7 @@ uint8_t lapic_highest_isr(const struct lapic *l)
 	return highest(l, LAPIC_ISR, l->isr_words);
 }
 
-/* Clears a bit and, with a word's last bit, the word's mark. */
+/* Clears a bit; when it was the last one of its word, the word counts as 0 from now on. */
 static void clear_vector(uint32_t *word, uint8_t *words, uint8_t vector)
 {
 	*word &= ~(1u << (vector % 32));
@@ -344,7 +345,7 @@ void lapic_lint(struct lapic *l, unsigned n, bool asserted, struct lapic_events 
 
 	l->lint = (uint8_t)(asserted ? l->lint | LINT_HIGH(n) : l->lint & ~LINT_HIGH(n));
 	if (lapic_mode(l) == APIC_OFF) {
-		/* 11.4.3: the pins are the CPU's INTR and NMI. */
+		/* SDM vol. 3, 11.4.3: with the APIC off its pins are the CPU's INTR and NMI. */
 		ev->nmi |= n == 1 && rises;
 		ev->recheck |= n == 0;
 		return;

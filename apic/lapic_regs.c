@@ -60,7 +60,7 @@ static const struct rule rules[64] = {
 };
 // clang-format on
 
-/* The rule for an offset, less what this LAPIC was not given. */
+/* The rule for the register at an offset; one that this LAPIC was not given counts as reserved. */
 static struct rule rule_for(const struct lapic *l, uint32_t offset)
 {
 	struct rule r = {0};

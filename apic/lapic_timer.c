@@ -136,7 +136,7 @@ void lapic_timer_lvt(struct lapic *l, uint32_t lvt, uint64_t now)
 			t->tsc_deadline = 0;
 			*lapic_reg(l, LAPIC_TIMER_INITIAL) = 0;
 		} else if (mode == LAPIC_ONESHOT) {
-			/* The period that runs becomes the one shot. */
+			/* The period that is running now is counted to its end, and is the one shot. */
 			t->first = counts_due(l);
 			t->fired = 0;
 		}

@@ -1,5 +1,5 @@
 /*
- * An interrupt message, as it travels between IOAPIC, LAPICs and, later, nodes. SDM vol. 3, 11.6.1
+ * An interrupt message, as it travels between IOAPIC, LAPICs and nodes. SDM vol. 3, 11.6.1
  * (interrupt command register), 11.10 and 11.11 (what an IOAPIC and MSI write).
  */
 #ifndef APIC_MSG_H

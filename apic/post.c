@@ -107,7 +107,7 @@ static void pull_lint(struct lapic *l, unsigned n, uint64_t events, struct lapic
 
 static void pull_events(struct lapic *l, uint64_t events, struct lapic_events *ev)
 {
-	/* 11.4.3: switched off it is not on the bus; the pins still are. */
+	/* SDM vol. 3, 11.4.3: an APIC that is off hears no messages, but its pins still reach the CPU. */
 	if (lapic_mode(l) != APIC_OFF) {
 		if (events & POST_INIT) {
 			lapic_reset_init(l);

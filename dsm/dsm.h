@@ -108,7 +108,8 @@ enum dsm_action_kind {
 	DSM_ACT_FILL,
 	/* Fill `frame`, which is `gfn`'s, with zeros. */
 	DSM_ACT_ZERO,
-	/* Let the guest reach `frame` at `gfn` with at most `perm`; more than before, no flush. */
+	/* Let the guest reach `frame` at `gfn` with at most `perm`. That is more than before, so there
+	 * is nothing to flush. */
 	DSM_ACT_MAP,
 	/* Take access to `gfn` down to `perm`, make every local CPU leave guest mode and flush, then
 	 * give DSM_EV_FLUSHED. Until then the guest may still use the old rights. */
@@ -145,9 +146,9 @@ struct dsm_stats {
 	uint64_t deferred; /* requests that waited here for a hold, a flush or a grant */
 	uint64_t restarts; /* instructions whose pages had to be gathered in order again */
 	uint64_t holds_expired;
-	uint64_t guesses,
-		guesses_wrong; /* reads that asked to write, and those nothing was written after */
-	uint64_t aheads;       /* pages asked for before they were needed */
+	uint64_t guesses;       /* reads that asked to write */
+	uint64_t guesses_wrong; /* of these, the ones after which nothing was written */
+	uint64_t aheads;        /* pages asked for before they were needed */
 	uint64_t sent[DSM_MSG_TYPES];
 	uint64_t pages_sent;           /* messages that carried 4 KiB */
 	struct hist read_ns, write_ns; /* fault to resume */

@@ -126,7 +126,7 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 	return true;
 }
 
-/* Pages that two nodes need all the time shall spend most of theirs in use, not on the wire. */
+/* Long enough that a page which two nodes need all the time is mostly in use, and not mostly on the wire. */
 static uint64_t hold_time(const struct dsm *d, const struct agent *a)
 {
 	uint64_t least = d->cfg.hold_ns << MIN(a->tries, 16);
@@ -146,7 +146,7 @@ static void agent_resume(struct step *s, struct agent *a)
 	hist_add(a->access == DSM_WRITE ? &dsm_count(d)->write_ns : &dsm_count(d)->read_ns, took);
 }
 
-/* The pages that are only kept can be evicted, and who waits for a frame needs one of them. */
+/* Somebody waits for a frame: pages that are only kept are let go, so that they can be evicted. */
 static void keep_nothing(struct step *s)
 {
 	struct agent *agents = dsm_agents(s->d);

@@ -126,9 +126,10 @@ uint32_t dsm_actions_max(const struct dsm_config *cfg)
 {
 	uint32_t agents = cfg->agents, set = cfg->set_max;
 
-	/* A home's answer or a queue served: one message a node, at most once for what came and once
-	 * for every page or agent that moves on; what each agent maps, fills and resumes; and a
-	 * request, or zeros and a mapping, for each page asked for ahead. */
+	/* First the messages: a home that answers, or a page whose queue is served, sends at most one to
+	 * each node; that happens for what came, and for each page or agent that goes on because of it.
+	 * Then what each agent maps, fills and resumes; what eviction takes; and for each page asked for
+	 * ahead a request, or zeros and a mapping. */
 	return (cfg->nodes + 2u) * (agents * (1u + cfg->kept_max) + set + 2) +
 	       agents * (4 * set + 6) + 3u * cfg->ahead_max + 2 * cfg->cache_reserve + 16;
 }

@@ -29,11 +29,12 @@ struct dsm_msg {
 	uint8_t type, flags;
 	uint16_t requester;
 	uint16_t acks;
-	uint16_t waited; /* DSM_DATA, DSM_GRANT, DSM_ACK: at the holder, see dsm_waited() */
+	/* DSM_DATA, DSM_GRANT, DSM_ACK: how long the holder kept the order, see dsm_waited() */
+	uint16_t waited;
 	gfn_t gfn;
-	uint64_t
-		version; /* at most DSM_VERSION_MAX, 48 bits on the wire; never wraps: 2^48 writes of a page are 89 years
-			     of one every 10 us */
+	/* At most DSM_VERSION_MAX, 48 bits on the wire; never wraps: 2^48 writes of a page are 89 years of one
+	 * every 10 us. */
+	uint64_t version;
 };
 
 /* Latency class: messages of one class between two nodes arrive in order, exactly once. */

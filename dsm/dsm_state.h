@@ -37,7 +37,7 @@ struct page {
 	uint64_t version;  /* of the copy; means nothing in PAGE_NONE */
 	uint64_t granted;  /* version of the write grant that has come, 0: not yet */
 	uint64_t asked_ns; /* when `pend` began */
-	uint16_t waited;   /* since then, at the holder that took longest; as in dsm_msg */
+	uint16_t waited;   /* of that, at the holder that took longest; as in dsm_msg */
 	uint32_t next;     /* in its hash chain or in the free list */
 	uint32_t q_head, q_tail;
 	int32_t acks; /* acknowledgements still to come; negative while the grant is awaited */
@@ -65,8 +65,8 @@ struct kept {
 /* What is known of a page's reads; see dsm_guess.c. */
 struct guess {
 	gfn_t gfn;
-	uint8_t score; /* 0: nothing */
-	bool open;     /* it was got for writing, and is mapped for reading until it is written */
+	uint8_t score; /* how often its reads were followed by writes, up to a limit; 0: an empty place */
+	bool open; /* it was got for writing, and is mapped for reading until it is written */
 };
 
 struct agent {

@@ -1,4 +1,5 @@
-/* Counters and histograms that cost one increment. Each has one writer; readers may see it a little late. */
+/* Counters and histograms that cost one increment. Each has one writer; who reads may get a value
+ * that is a little old. */
 #ifndef HV_BASE_COUNTER_H
 #define HV_BASE_COUNTER_H
 

@@ -1,6 +1,6 @@
 /*
  * What was counted, said in lines: into the log when the machine ends, as text to who asks while it runs.
- * The functions that know the counters don't know which.
+ * Who reports does not know which of the two it is.
  */
 #ifndef HV_BASE_REPORT_H
 #define HV_BASE_REPORT_H
