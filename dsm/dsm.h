@@ -143,8 +143,9 @@ struct dsm_stats {
 	uint64_t zero_fills;   /* never-written pages got as one word */
 	uint64_t evict_clean, evict_dirty;
 	uint64_t kicks;
-	uint64_t deferred; /* requests that waited here for a hold, a flush or a grant */
-	uint64_t restarts; /* instructions whose pages had to be gathered in order again */
+	uint64_t deferred;  /* requests that waited here for a hold, a flush or a grant */
+	uint64_t waited_ns; /* all of them together */
+	uint64_t restarts;  /* instructions whose pages had to be gathered in order again */
 	uint64_t holds_expired;
 	uint64_t guesses;       /* reads that asked to write */
 	uint64_t guesses_wrong; /* of these, the ones after which nothing was written */

@@ -39,17 +39,31 @@ static void kept_end(struct step *s, struct agent *a, uint64_t now)
 {
 	struct kept *kept = dsm_kept(s->d, a);
 
-	for (uint32_t i = 0; i < a->kept_count;) {
+	/* From the last on: page_run() may end others of them, whose places the last ones take. */
+	for (uint32_t i = a->kept_count; i-- > 0;) {
 		struct kept k = kept[i];
 		struct page *p = page_find(s->d, k.gfn);
 
-		if (k.until > now || DSM_MUTANT(MUT_KEPT_FOR_GOOD)) {
-			i++;
+		if (i >= a->kept_count || k.until > now || DSM_MUTANT(MUT_KEPT_FOR_GOOD))
 			continue;
-		}
 		kept[i] = kept[--a->kept_count];
 		hold_change(p, k.write, -1);
 		page_run(s, p);
+	}
+}
+
+void kept_reads_end(struct dsm *d, struct page *p)
+{
+	for (uint32_t n = 0; n < d->cfg.agents; n++) {
+		struct agent *a = &dsm_agents(d)[n];
+		struct kept *kept = dsm_kept(d, a);
+
+		for (uint32_t i = a->kept_count; i-- > 0;) {
+			if (kept[i].gfn != p->gfn || kept[i].write)
+				continue;
+			kept[i] = kept[--a->kept_count];
+			p->read_holds--;
+		}
 	}
 }
 

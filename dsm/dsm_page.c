@@ -48,11 +48,16 @@ static enum dsm_perm perm_after(const struct item *it)
 	return it->type == DSM_FWD_READ ? DSM_PERM_READ : DSM_PERM_NONE;
 }
 
-static bool item_held_up(const struct page *p, const struct item *it)
+/* What takes a page that is only read here waits for instructions, and not for reads that are kept. */
+static bool item_held_up(struct dsm *d, struct page *p, const struct item *it)
 {
 	if (DSM_MUTANT(MUT_NO_HOLD))
 		return false;
-	return p->write_holds || (p->read_holds && perm_after(it) == DSM_PERM_NONE);
+	if (p->write_holds || perm_after(it) != DSM_PERM_NONE)
+		return p->write_holds;
+	if (p->read_holds)
+		kept_reads_end(d, p);
+	return p->read_holds;
 }
 
 static bool mutant_skips_flush(const struct item *it)
@@ -72,6 +77,7 @@ static void item_serve(struct step *s, struct page *p, const struct item *it)
 
 	if (DSM_MUTANT(MUT_ZERO_AFTER_WRITE) && it->version == 1)
 		content = DSM_F_ZERO;
+	dsm_count(s->d)->waited_ns += s->d->now - it->since_ns;
 	guess_lost(s->d, p->gfn);
 	if (it->type == DSM_FWD_READ) {
 		m.type = DSM_DATA;
@@ -94,7 +100,8 @@ static bool page_serve_first(struct step *s, struct page *p)
 {
 	const struct item *it = &dsm_items(s->d)[p->q_head];
 
-	if (p->flushing || !page_readable(p) || p->version != it->version || item_held_up(p, it))
+	if (p->flushing || !page_readable(p) || p->version != it->version ||
+	    item_held_up(s->d, p, it))
 		return false;
 	if (p->mapped > perm_after(it) && !mutant_skips_flush(it)) {
 		page_kick(s, p, perm_after(it));

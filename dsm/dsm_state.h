@@ -194,6 +194,7 @@ void agent_leave(struct step *s, struct agent *a); /* it needs nothing any more 
 void agents_wake(struct step *s, gfn_t gfn, bool granted);
 void agents_wake_frames(struct step *s);
 void agents_tick(struct step *s);
+void kept_reads_end(struct dsm *d, struct page *p); /* of all agents, those of this page */
 /* Asks the home for a page with which nothing else is going on. */
 void page_ask(struct step *s, struct page *p, bool write);
 

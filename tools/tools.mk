@@ -68,7 +68,7 @@ check-vendor-doc: ## docs/vendors.md has a row for each entry of struct virt_ops
 check-docs: ## files, functions, links and targets that documents and comments name are there
 	@tools/check-docs --self-test
 	@tools/check-docs
-.PHONY: check-docs check-lock-doc
+.PHONY: check-docs
 
 check-lock-doc: ## docs/locks.md has each spinlock, by rank
 	@tools/lockdoc --self-test

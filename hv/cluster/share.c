@@ -459,17 +459,19 @@ static void share_report(struct vm *vm, struct report *r)
 	report_line(
 		r, LOG_DSM,
 		"faults: %llu read, %llu write, %llu execute; %llu answered here, %llu upgrades, "
-		"%llu zero pages; %llu pages sent, %llu kicks, %llu deferred, %llu holds expired, "
-		"%llu restarts, evicted %llu clean %llu dirty; %llu reads asked to write, %llu in "
+		"%llu zero pages; %llu pages sent, %llu kicks, %llu deferred for %llu us, "
+		"%llu holds expired, %llu restarts, evicted %llu clean %llu dirty; %llu reads "
+		"asked to write, %llu in "
 		"vain; %llu pages asked for ahead",
 		(unsigned long long)s->faults[DSM_READ], (unsigned long long)s->faults[DSM_WRITE],
 		(unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
 		(unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
 		(unsigned long long)s->pages_sent, (unsigned long long)s->kicks,
-		(unsigned long long)s->deferred, (unsigned long long)s->holds_expired,
-		(unsigned long long)s->restarts, (unsigned long long)s->evict_clean,
-		(unsigned long long)s->evict_dirty, (unsigned long long)s->guesses,
-		(unsigned long long)s->guesses_wrong, (unsigned long long)s->aheads);
+		(unsigned long long)s->deferred, (unsigned long long)s->waited_ns / 1000,
+		(unsigned long long)s->holds_expired, (unsigned long long)s->restarts,
+		(unsigned long long)s->evict_clean, (unsigned long long)s->evict_dirty,
+		(unsigned long long)s->guesses, (unsigned long long)s->guesses_wrong,
+		(unsigned long long)s->aheads);
 	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
 		report_waits(r, local_cpu(vm, i));
 	for (uint32_t i = 0; i < count; i++)

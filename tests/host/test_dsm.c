@@ -195,6 +195,40 @@ static void holds_keep_and_expire(void **state)
 	assert_int_equal(dsm_stats(nodes[1])->holds_expired, 1);
 }
 
+/* A page read by an instruction that is over goes to who wants to write it; one that was written is kept. */
+static void a_kept_read_makes_nobody_wait(void **state)
+{
+	struct dsm_config c = config(1);
+	struct dsm_event fault = {.kind = DSM_EV_FAULT, .gfn = 1, .access = DSM_READ, .cookie = 1};
+
+	c.kept_max = 4;
+	free(nodes[1]);
+	nodes[1] = dsm_init(aligned_alloc(16, (dsm_size(&c, NULL) + 15) / 16 * 16), &c);
+	step(1, fault);
+	deliver_all();
+	fault.gfn = 2;
+	fault.access = DSM_WRITE;
+	fault.cookie = 2;
+	step(1, fault);
+	deliver_all();
+	fault.gfn = 3;
+	fault.cookie = 3;
+	step(1, fault);
+	deliver_all();
+	assert_int_equal(resumed[1], 3);
+	for (unsigned gfn = 1; gfn <= 3; gfn++) {
+		fault.gfn = fault.cookie = gfn;
+		step(2, fault);
+		deliver_all();
+		assert_int_equal(resumed[2], 1);
+		fault.agent = 1;
+	}
+	assert_int_equal(dsm_deadline(nodes[1]), 100);
+	step(1, (struct dsm_event){.kind = DSM_EV_TICK, .now_ns = 100});
+	deliver_all();
+	assert_int_equal(resumed[2], 2);
+}
+
 /* When the hold of node 1 ends that gets `gfn` after `took`, and that node 2 waits for. */
 static uint64_t held_until(gfn_t gfn, uint64_t took)
 {
@@ -387,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(configuration_is_checked, start, finish),
 		cmocka_unit_test_setup_teardown(messages_are_those_of_the_table, start, finish),
 		cmocka_unit_test_setup_teardown(holds_keep_and_expire, start, finish),
+		cmocka_unit_test_setup_teardown(a_kept_read_makes_nobody_wait, start, finish),
 		cmocka_unit_test_setup_teardown(holds_last_for_some_quick_fetches, start, finish),
 		cmocka_unit_test_setup_teardown(a_wait_for_a_holder_is_no_fetch, start, finish),
 		cmocka_unit_test_setup_teardown(a_lost_node_stops_everything, start, finish),

@@ -1,7 +1,7 @@
 /*
  *     sim runs COUNT [FIRST]     that many seeded runs with faults in the network, over the transport
  *     sim report                 cost by pattern and number of nodes, as CSV
- *     sim one PATTERN NODES [SEED]
+ *     sim one PATTERN NODES [SEED [KEPT [AGENTS]]]
  *     sim trace FILE NODES       lines "node r|w gfn"
  */
 #include <stdio.h>
@@ -42,7 +42,8 @@ static struct sim_config faulty(uint64_t seed)
 	c.ops = 40;
 	c.gfns = 8 + seed % 40;
 	c.ahead_max = (uint16_t)(seed % 4);
-	c.cache_frames = 4u * c.agents + c.ahead_max + 1 + (uint32_t)(seed % 3);
+	c.kept_max = (uint16_t)(seed / 5 % 3 * 2);
+	c.cache_frames = (4u + c.kept_max) * c.agents + c.ahead_max + 1 + (uint32_t)(seed % 3);
 	c.transport = true;
 	c.lose = seed % 7 * 20;
 	c.twice = seed % 5 * 20;
@@ -89,14 +90,15 @@ static int print_run(const struct sim_config *c)
 	struct sim_result r = sim_run(c);
 	double faults = r.faults ? (double)r.faults : 1;
 
-	printf("%s,%u,%llu,%llu,%.3f,%.0f,%.2f,%llu,%.2f,%llu,%.3f,%zu,%zu,%s\n",
+	printf("%s,%u,%llu,%llu,%.3f,%.0f,%.2f,%llu,%.2f,%llu,%.3f,%zu,%zu,%llu,%llu,%s\n",
 	       sim_pattern_name(c->pattern), c->nodes, (unsigned long long)r.ops,
 	       (unsigned long long)r.faults, (double)r.messages / faults, (double)r.bytes / faults,
 	       r.read_ns.count ? (double)r.read_ns.sum / (double)r.read_ns.count / 1000 : 0,
 	       (unsigned long long)hist_quantile(&r.read_ns, 990) / 1000,
 	       r.write_ns.count ? (double)r.write_ns.sum / (double)r.write_ns.count / 1000 : 0,
 	       (unsigned long long)hist_quantile(&r.write_ns, 990) / 1000, r.fairness, r.node_bytes,
-	       r.directory_bytes, r.wrong ? r.wrong : "right");
+	       r.directory_bytes, (unsigned long long)r.time_ns / 1000,
+	       (unsigned long long)r.waited_ns / 1000, r.wrong ? r.wrong : "right");
 	fflush(stdout);
 	return r.wrong != NULL;
 }
@@ -107,7 +109,7 @@ static int report(void)
 
 	puts("pattern,nodes,accesses,remote faults,messages per fault,bytes per fault,read us,"
 	     "read p99 us,write us,write p99 us,fairness,engine bytes per node,"
-	     "directory bytes per page,result");
+	     "directory bytes per page,us in all,us that requests waited,result");
 	for (unsigned p = 0; p < SIM_RANDOM; p++) {
 		for (uint16_t n = 2; n <= 1024; n = (uint16_t)(2 * n)) {
 			struct sim_config c = defaults((enum sim_pattern)p, n);
@@ -166,9 +168,12 @@ int main(int argc, char **argv)
 					       (uint16_t)atoi(argv[3]));
 
 		c.seed = argc > 4 ? strtoull(argv[4], NULL, 0) : 1;
+		c.kept_max = (uint16_t)(argc > 5 ? strtoul(argv[5], NULL, 0) : 0);
+		c.agents = (uint16_t)(argc > 6 ? strtoul(argv[6], NULL, 0) : 1);
 		return print_run(&c);
 	}
-	fprintf(stderr, "usage: sim runs COUNT [FIRST] | report | one PATTERN NODES [SEED] | trace "
+	fprintf(stderr, "usage: sim runs COUNT [FIRST] | report | one PATTERN NODES [SEED [KEPT "
+			"[AGENTS]]] | trace "
 			"FILE NODES\n");
 	return 2;
 }

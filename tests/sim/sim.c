@@ -170,6 +170,11 @@ static void perform(struct sim *s, uint16_t n, struct sim_agent *a)
 	s->r.ops++;
 }
 
+static void release(struct sim *s, uint16_t n, uint32_t agent)
+{
+	sim_step(s, n, (struct dsm_event){.kind = DSM_EV_RELEASE, .agent = (uint16_t)agent}, 0);
+}
+
 static void go(struct sim *s, uint16_t n, uint32_t agent)
 {
 	struct sim_node *node = &s->nodes[n];
@@ -179,6 +184,8 @@ static void go(struct sim *s, uint16_t n, uint32_t agent)
 		return;
 	if (!a->busy && !sim_next(s, n, a)) {
 		a->finished_at = s->now;
+		if (s->cfg.kept_max)
+			release(s, n, agent);
 		s->running--;
 		return;
 	}
@@ -197,9 +204,8 @@ static void go(struct sim *s, uint16_t n, uint32_t agent)
 	a->busy = false;
 	if (sim_accessed(s, n, a))
 		a->done++;
-	if (a->faulted)
-		sim_step(s, n, (struct dsm_event){.kind = DSM_EV_RELEASE, .agent = (uint16_t)agent},
-			 0);
+	if (a->faulted && !s->cfg.kept_max)
+		release(s, n, agent);
 	a->faulted = false;
 	sim_push(s, (struct sim_event){.at = s->now + s->cfg.think_ns / 2 +
 					     sim_random(s, s->cfg.think_ns + 1),
@@ -269,11 +275,12 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.agents = s->cfg.agents,
 		.peer_agents = s->cfg.agents,
 		.set_max = 4,
+		.kept_max = s->cfg.kept_max,
 		.gfns = s->cfg.gfns,
 		.slot_count = s->cfg.nodes,
 		.slots = slots,
-		.cache_frames =
-			s->cfg.cache_frames ? s->cfg.cache_frames : 64u + 4u * s->cfg.agents,
+		.cache_frames = s->cfg.cache_frames ? s->cfg.cache_frames
+						    : 64u + (4u + s->cfg.kept_max) * s->cfg.agents,
 		.cache_reserve = 1,
 		.hold_ns = 5000,
 		.hold_max_ns = 100000,
@@ -335,6 +342,7 @@ static void collect(struct sim *s)
 		s->r.pages += st->pages_sent;
 		s->r.evictions += st->evict_clean + st->evict_dirty;
 		s->r.deferred += st->deferred;
+		s->r.waited_ns += st->waited_ns;
 		s->r.expired += st->holds_expired;
 		for (unsigned b = 0; b < HIST_BUCKETS; b++) {
 			s->r.read_ns.bucket[b] += st->read_ns.bucket[b];
