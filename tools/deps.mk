@@ -61,3 +61,5 @@ lz4_CFLAGS := -isystem $(DEPS)/lz4/lib -DLZ4_FREESTANDING=1 -DLZ4_MEMORY_USAGE=1
               -DLZ4_STATIC_LINKING_ONLY_DISABLE_MEMORY_ALLOCATION
 lz4_QUIET  := -w -include net/pages/lz4_libc.h
 $(call library,lz4,$(DEPS)/lz4/lib,lz4.c,net/pages/lz4_libc.h,$(DEPS)/lz4/.stamp)
+# For the fuzzer of what nodes send each other.
+$(eval $(call library_rules,lz4,$(DEPS)/lz4/lib,lz4.c,net/pages/lz4_libc.h,,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))

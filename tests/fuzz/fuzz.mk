@@ -28,6 +28,11 @@ $(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OUT)/tests/host/plat.
 $(FUZZ_OUT)/fuzz_emulate: $(FUZZ_OUT)/tests/host/emulate_rig.o $(FUZZ_OUT)/tests/host/fake_virt.o $(FUZZ_OUT)/libzydis.a
 $(FUZZ_OUT)/fuzz_emulate: FUZZ_LIBS := $(FUZZ_OUT)/libzydis.a
 
+# What nodes send each other, to the rooms of the machine that it reaches.
+$(FUZZ_OUT)/fuzz_nodemsg: $(patsubst %.c,$(FUZZ_OUT)/%.o,hv/core/vm.c $(addprefix hv/cluster/,client.c life.c \
+                          link.c parts.c remote.c share.c)) $(FUZZ_OUT)/liblz4.a
+$(FUZZ_OUT)/fuzz_nodemsg: FUZZ_LIBS := $(FUZZ_OUT)/liblz4.a
+
 # The driver's side of a virtio device.
 $(FUZZ_OUT)/fuzz_virtio: $(FUZZ_OUT)/tests/host/virtio_rig.o
 
