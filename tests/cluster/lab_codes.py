@@ -48,7 +48,7 @@ def setup_failures_exit_3():
 
 
 def unmet_expectations_exit_1():
-    said = lab(*QUICK[:-1], "12", "--expect", "Linux version", "--expect", "no such line", code=1)
+    said = lab(*QUICK[:-1], "20", "--expect", "Linux version", "--expect", "no such line", code=1)
     check("/no such line/" in said and "expectation 2 of 2" in said, f"not told what was awaited: '{said}'")
     check("last lines" in said and "guest#" in said, "the last lines of the console are not shown")
     said = lab(*QUICK, "--fail", "Linux version", "--expect", "no such line", code=1)
