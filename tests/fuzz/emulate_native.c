@@ -1,7 +1,7 @@
 /*
  * The emulator against the CPU that this program runs on: random instructions of those that it emulates,
- * with random registers and memory, run by both at the same linear addresses, as 64-bit and as 32-bit
- * code of a user program. Registers, memory, the flags that the manual defines, and faults must agree.
+ * with random registers and memory, run by both at the same linear addresses, as code of 64, 32
+ * and 16 bits of a user program. Registers, memory, the flags that the manual defines, and faults must agree.
  *
  * Usage: emulate_native [COUNT [SEED]]
  */
@@ -50,7 +50,7 @@
 
 static struct fake *cpu;
 static uint8_t *native; /* the pages from BASE on, writable */
-static bool is_64;
+static unsigned bits;
 static uint64_t seed = 1;
 
 struct trial {
@@ -130,13 +130,19 @@ static void set_mode(void)
 		cpu->seg[i].dpl = 3;
 		cpu->seg[i].selector = i >= SEG_FS ? 0 : NATIVE_DS;
 	}
-	cpu->seg[SEG_CS].selector = is_64 ? NATIVE_CS_64 : NATIVE_CS_32;
-	cpu->seg[SEG_CS].l = is_64;
-	cpu->seg[SEG_CS].db = !is_64;
+	cpu->seg[SEG_CS].selector = bits == 64   ? NATIVE_CS_64
+				    : bits == 32 ? NATIVE_CS_32
+						 : NATIVE_CS_16;
+	cpu->seg[SEG_CS].l = bits == 64;
+	cpu->seg[SEG_CS].db = bits == 32;
+	if (bits == 16) {
+		cpu->seg[SEG_CS].base = CODE;
+		cpu->seg[SEG_CS].limit = PAGE_SIZE - 1;
+	}
 	cpu->reg[REG_CR0] = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP;
-	cpu->reg[REG_CR3] = is_64 ? PML4 : PD_32;
-	cpu->reg[REG_CR4] = is_64 ? CR4_PAE : 0;
-	cpu->reg[REG_EFER] = is_64 ? EFER_LMA | EFER_LME : 0;
+	cpu->reg[REG_CR3] = bits == 64 ? PML4 : PD_32;
+	cpu->reg[REG_CR4] = bits == 64 ? CR4_PAE : 0;
+	cpu->reg[REG_EFER] = bits == 64 ? EFER_LMA | EFER_LME : 0;
 }
 
 static void fill_memory(void)
@@ -215,9 +221,11 @@ static void some_instruction(uint8_t *code)
 
 	for (unsigned i = 0; i < BYTES; i++)
 		code[i] = (uint8_t)random_bits();
+	if (bits == 16 && below(4)) /* addresses of 16 bits reach nothing */
+		code[n++] = 0x67;
 	while (n < 3 && below(3) == 0)
 		code[n++] = prefixes[below(sizeof(prefixes))];
-	if (is_64 && below(2))
+	if (bits == 64 && below(2))
 		code[n++] = (uint8_t)(0x40 | below(16));
 	if (below(3) == 0) {
 		code[n++] = 0x0f;
@@ -227,20 +235,23 @@ static void some_instruction(uint8_t *code)
 	}
 	/* A displacement that leads somewhere, with or without a SIB byte, or relative to RIP. */
 	address = some_address();
-	if (is_64 && below(2))
+	if (bits == 64 && below(2))
 		address -= CODE + 8;
 	if (below(3) == 0)
 		address = below(256);
 	memcpy(code + n + (code[n - 1] >= 0xa0 && code[n - 1] <= 0xa3 ? 0 : 1 + below(2)), &address,
-	       is_64 && code[n - 1] >= 0xa0 && code[n - 1] <= 0xa3 && n <= 7 ? 8 : 4);
+	       bits == 64 && code[n - 1] >= 0xa0 && code[n - 1] <= 0xa3 && n <= 7 ? 8 : 4);
 }
 
 static bool decode(struct trial *t)
 {
 	ZydisDecoder d;
 
-	ZydisDecoderInit(&d, is_64 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LEGACY_32,
-			 is_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+	ZydisDecoderInit(&d,
+			 bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
+			 : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+				      : ZYDIS_MACHINE_MODE_LEGACY_16,
+			 bits == 64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, t->code, BYTES, &t->insn, t->op)))
 		return false;
 	for (unsigned i = 0; i < t->insn.operand_count; i++)
@@ -298,12 +309,12 @@ static void place_code(const struct trial *t)
 static void start_registers(struct trial *t)
 {
 	for (unsigned i = 0; i < GPR_COUNT; i++)
-		t->start.gpr[i] = is_64 ? some_value() : (uint32_t)some_value();
+		t->start.gpr[i] = bits == 64 ? some_value() : (uint32_t)some_value();
 	if (below(2))
 		t->start.gpr[GPR_RCX] = below(64);
 	if (below(4))
 		t->start.gpr[GPR_RSP] = some_address() & ~7ull;
-	t->start.rip = CODE;
+	t->start.rip = bits == 16 ? 0 : CODE;
 	t->start.flags = RFLAGS_FIXED | RFLAGS_IF | (random_bits() & FLAGS);
 	if (below(4))
 		t->start.flags &= ~RFLAGS_DF;
@@ -318,7 +329,7 @@ static bool emulate_it(struct trial *t)
 
 	memcpy(v->virt.gpr, t->start.gpr, sizeof(t->start.gpr));
 	cpu->reg[REG_RSP] = t->start.gpr[GPR_RSP];
-	cpu->reg[REG_RIP] = CODE;
+	cpu->reg[REG_RIP] = t->start.rip;
 	cpu->reg[REG_RFLAGS] = t->start.flags;
 	cpu->injected = false;
 	v->changed = 0;
@@ -340,7 +351,7 @@ static bool emulate_it(struct trial *t)
 static void run_it(struct trial *t)
 {
 	t->run = t->start;
-	native_run(&t->run, is_64);
+	native_run(&t->run, bits);
 	if (t->run.trap == 3)
 		t->run.rip--;
 }
@@ -373,11 +384,11 @@ static bool fault_agrees(const struct trial *t)
 
 static const char *difference(const struct trial *t)
 {
-	const uint64_t mask = is_64 ? UINT64_MAX : UINT32_MAX;
+	const uint64_t mask = bits == 64 ? UINT64_MAX : UINT32_MAX;
 
 	if (!fault_agrees(t))
 		return "the fault";
-	for (unsigned i = 0; i < (is_64 ? 16 : 8); i++)
+	for (unsigned i = 0; i < (bits == 64 ? 16 : 8); i++)
 		if ((t->run.gpr[i] ^ t->emulated.gpr[i]) & mask)
 			return "a register";
 	if (t->run.rip != t->emulated.rip)
@@ -400,8 +411,7 @@ static void print_regs(const char *name, const struct native_regs *r)
 
 static void report(const struct trial *t, const char *what)
 {
-	printf("%s differs: %s, %d-bit code", what, ZydisMnemonicGetString(t->insn.mnemonic),
-	       is_64 ? 64 : 32);
+	printf("%s differs: %s, %d-bit code", what, ZydisMnemonicGetString(t->insn.mnemonic), bits);
 	for (unsigned i = 0; i < t->insn.length; i++)
 		printf(" %02x", t->code[i]);
 	printf("\n");
@@ -423,16 +433,17 @@ int main(int argc, char **argv)
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 100000, ran = 0, faults = 0;
 	unsigned different = 0, mnemonics = 0;
 	static struct trial t;
+	bool has_16;
 
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 0) * 2 + 1;
 	map_native();
-	native_init();
+	has_16 = native_init(CODE);
 	while (ran < count && different < 10) {
 		const char *what;
 
 		if (ran % 1000 == 0) {
-			is_64 = ran / 1000 % 2;
+			bits = 16u << (has_16 ? ran / 1000 % 3 : 1 + ran / 1000 % 2);
 			setup();
 		}
 		some_instruction(t.code);
@@ -453,7 +464,7 @@ int main(int argc, char **argv)
 		faults += t.run.trap != 3;
 		mnemonics += !seen[t.insn.mnemonic]++;
 	}
-	printf("%lu instructions of %u names, %lu of them faulted, %u differ\n", ran, mnemonics,
-	       faults, different);
+	printf("%lu instructions of %u names as code of %s bits, %lu of them faulted, %u differ\n",
+	       ran, mnemonics, has_16 ? "16, 32 and 64" : "32 and 64", faults, different);
 	return different != 0;
 }

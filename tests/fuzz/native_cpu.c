@@ -1,14 +1,16 @@
 /*
  * The way in is a signal whose handler changes the context that it returns to; the way out the signal of
  * the exception, whose handler puts the first context back. Handlers have a stack of their own, so RSP may
- * be anything, and Linux returns to 32-bit code if CS says so.
+ * be anything, and Linux returns to code of 16 or 32 bits if CS says so.
  */
 #define _GNU_SOURCE
 #include "tests/fuzz/native_cpu.h"
 
+#include <asm/ldt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -53,7 +55,15 @@ static void come_home(int sig, siginfo_t *info, void *context)
 	away = 0;
 }
 
-void native_init(void)
+static bool make_code_16(uint32_t base)
+{
+	struct user_desc d = {.entry_number = 0, .base_addr = base, .limit = 0xfff};
+
+	d.contents = 2; /* code, not conforming */
+	return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
+}
+
+bool native_init(uint32_t base_16)
 {
 	static const int ends[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 	static uint8_t stack[65536];
@@ -70,11 +80,14 @@ void native_init(void)
 			abort();
 	/* 64-bit code does not look at them, 32-bit code needs them. */
 	__asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(NATIVE_DS));
+	return make_code_16(base_16);
 }
 
-void native_run(struct native_regs *r, bool code_64)
+void native_run(struct native_regs *r, unsigned bits)
 {
 	regs = r;
-	selectors = (greg_t)NATIVE_DS << 48 | (code_64 ? NATIVE_CS_64 : NATIVE_CS_32);
+	selectors = (greg_t)NATIVE_DS << 48 | (bits == 64   ? NATIVE_CS_64
+					       : bits == 32 ? NATIVE_CS_32
+							    : NATIVE_CS_16);
 	raise(SIGUSR1);
 }

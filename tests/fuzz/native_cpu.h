@@ -18,9 +18,12 @@ struct native_regs {
 /* Selectors of Linux's user segments. */
 #define NATIVE_CS_64 0x33
 #define NATIVE_CS_32 0x23
+#define NATIVE_CS_16 0x07 /* in the LDT */
 #define NATIVE_DS    0x2b
 
-void native_init(void);
-void native_run(struct native_regs *regs, bool code_64);
+/* 16-bit code has its segment's base here, of one page. False when Linux gives no 16-bit segments. */
+bool native_init(uint32_t base_16);
+/* Code of 16, 32 or 64 bits; with a 32-bit stack if it is not of 64. */
+void native_run(struct native_regs *regs, unsigned bits);
 
 #endif
