@@ -104,6 +104,23 @@ static int step_event(struct step *s, const struct dsm_event *in)
 	return ERR_INVALID;
 }
 
+/* What this node has to say to itself. */
+static int step_own(struct step *s)
+{
+	struct dsm *d = s->d;
+	int err = 0;
+
+	while (err == 0 && d->self_count) {
+		const struct dsm_msg *ring = dsm_at(d, d->off_self);
+		struct dsm_msg m = ring[d->self_head];
+
+		d->self_head = (d->self_head + 1) % d->self_room;
+		d->self_count--;
+		err = dispatch(s, d->cfg.self, &m);
+	}
+	return err;
+}
+
 int dsm_step(struct dsm *d, const struct dsm_event *in, struct dsm_actions *out)
 {
 	struct step s = {d, out};
@@ -114,15 +131,15 @@ int dsm_step(struct dsm *d, const struct dsm_event *in, struct dsm_actions *out)
 		return ERR_NOTFOUND;
 	d->now = in->now_ns;
 	err = step_event(&s, in);
-	while (err == 0 && d->self_count) {
-		const struct dsm_msg *ring = dsm_at(d, d->off_self);
-		struct dsm_msg m = ring[d->self_head];
-
-		d->self_head = (d->self_head + 1) % d->self_room;
-		d->self_count--;
-		err = dispatch(&s, d->cfg.self, &m);
-	}
-	if (err == 0 && d->frames_free + d->evicting < d->cfg.cache_reserve)
+	if (err == 0)
+		err = step_own(&s);
+	/* An eviction makes a frame free, and so does an invalidation. */
+	if (err == 0 && !d->stopped)
+		agents_wake_frames(&s);
+	if (err == 0)
+		err = step_own(&s);
+	/* Without a reserve, too: what nothing could be evicted for may be waited for now. */
+	if (err == 0 && d->frames_free + d->evicting < MAX(d->cfg.cache_reserve, 1u))
 		evict_some(&s);
 	return d->stopped && err == 0 ? 0 : err;
 }

@@ -272,7 +272,6 @@ static int on_put_ack(struct step *s, struct page *p)
 	s->d->evicting--;
 	page_settle(s->d, p);
 	agents_wake(s, gfn, false);
-	agents_wake_frames(s);
 	return 0;
 }
 
