@@ -1,5 +1,6 @@
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/cluster/mutant.h"
 #include "hv/cluster/remote.h"
 #include "hv/cluster/share.h"
 #include "hv/x86/tsc.h"
@@ -199,7 +200,7 @@ void remote_stopped(struct vm *vm, unsigned from, const void *body, size_t len)
 	s.text[NODE_TEXT - 1] = '\0';
 	r->last[from] = s;
 	/* The word of a life that has not begun here yet waits for remote_next_life(). */
-	if (++r->stopped[from] == r->life)
+	if (++r->stopped[from] == r->life && !GLUE_MUTANT(GLUE_STOP_UNFOLLOWED))
 		follow(vm, from);
 }
 
@@ -223,7 +224,8 @@ void remote_next_life(struct vm *vm)
 
 	link_lock(vm->link);
 	r->life++;
-	forget_questions(r);
+	if (!GLUE_MUTANT(GLUE_QUESTIONS_STAY))
+		forget_questions(r);
 	for (unsigned i = 0; i < vm->nodes.count; i++)
 		if (r->stopped[i] >= r->life)
 			follow(vm, i);

@@ -1,6 +1,7 @@
 #include "hv/cluster/link.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/cluster/mutant.h"
 #include "hv/core/arch.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
@@ -65,6 +66,8 @@ static int send_parts(struct link *l, unsigned node, enum wire_channel channel,
 	int err;
 
 	ASSERT(spin_held(&l->lock) && parts[1].len <= NODE_BODY_MAX);
+	if (GLUE_MUTANT(GLUE_QUEUE_JUMPED) && !uplink_send(l->wire, node, channel, parts, count))
+		return 0;
 	err = outbox_send(&l->out, node, channel, sender, parts, count);
 	if (err && err != ERR_BUSY)
 		vm_fail(l->vm, "a message to node %u found no way (%s)", node, err_name(err));
@@ -158,12 +161,13 @@ static void clock_follow(struct link *l, uint64_t tsc)
 	struct vm *vm = l->vm;
 	uint64_t now = vm_guest_tsc(vm);
 
-	if ((int64_t)(tsc - now) <= 0)
+	if ((int64_t)(tsc - now) <= 0 || GLUE_MUTANT(GLUE_CLOCK_STAYS))
 		return;
 	vm->tsc_base -= tsc - now;
 	vm->nodes.clock_steps++;
 	vm->nodes.clock_stepped += tsc - now;
-	l->client->sync(vm);
+	if (!GLUE_MUTANT(GLUE_CLOCK_NO_SYNC))
+		l->client->sync(vm);
 }
 
 /* The body with its page as it was, in l->unpacked; false when what came is none. */
@@ -176,6 +180,10 @@ static bool page_whole(struct link *l, unsigned from, const struct node_head *he
 	if (head->page_at > len)
 		return false;
 	memcpy(l->unpacked, body, head->page_at);
+	if (GLUE_MUTANT(GLUE_PAGE_UNCHECKED)) {
+		parcel.slot ^= 1;
+		return pagewire_receive(&l->pages[from], &parcel, l->unpacked + head->page_at);
+	}
 	return pagewire_receive(&l->pages[from], &parcel, l->unpacked + head->page_at) &&
 	       page_sum(l->unpacked + head->page_at) == head->page_sum;
 }
@@ -340,7 +348,7 @@ void link_post(struct link *l, struct vcpu *v, unsigned node, enum node_kind kin
 		link_unlock(l);
 		if (LIKELY(err != ERR_BUSY))
 			return;
-		if (given_up(l->vm, false))
+		if (given_up(l->vm, false) || GLUE_MUTANT(GLUE_POST_DROPPED))
 			return;
 		link_wait(l);
 		v->stalled += arch_tsc() - began;

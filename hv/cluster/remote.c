@@ -1,6 +1,7 @@
 #include "hv/cluster/remote.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/cluster/mutant.h"
 #include "hv/core/arch.h"
 #include "hv/core/intr.h"
 
@@ -43,7 +44,8 @@ static struct vcpu *asker(struct vm *vm, unsigned cpu, unsigned from, enum node_
 
 static void answered(struct vcpu *v, unsigned from)
 {
-	atomic_fetch_and(&v->vm->remote->missing[v->index], ~(uint32_t)BIT(from));
+	atomic_fetch_and(&v->vm->remote->missing[v->index],
+			 GLUE_MUTANT(GLUE_ANY_ANSWER) ? 0 : ~(uint32_t)BIT(from));
 	link_awake(v);
 }
 
@@ -88,7 +90,7 @@ void remote_ipi(struct vm *vm, unsigned from, const void *body, size_t len)
 				     .assert = ipi->assert_level & 1};
 	struct vcpu *v = addressed(vm, ipi->cpu, from, NODE_IPI);
 
-	if (v && apic_post_msg(&v->post, &msg))
+	if (v && apic_post_msg(&v->post, &msg) && !GLUE_MUTANT(GLUE_IPI_UNTOLD))
 		vcpu_kick(v);
 }
 
@@ -104,7 +106,7 @@ void remote_unhalted(struct vm *vm, unsigned from, const void *body, size_t len)
 	const struct node_unhalt *u = body;
 	struct vcpu *v = addressed(vm, u->cpu, from, NODE_UNHALT);
 
-	if (v)
+	if (v && !GLUE_MUTANT(GLUE_UNHALT_DROPPED))
 		intr_unhalt(v);
 }
 
@@ -126,7 +128,8 @@ void remote_dest(struct vm *vm, unsigned from, const void *body, size_t len)
 	if (!speaks_for(vm, d->cpu, from, NODE_DEST))
 		return;
 	apic_dest_unpack(d->dest, &dest);
-	apic_book_update(&vm->book, d->cpu, &dest);
+	if (!GLUE_MUTANT(GLUE_DEST_UNTOLD))
+		apic_book_update(&vm->book, d->cpu, &dest);
 	link_send_held(vm->link, from, NODE_DEST_OK, d, sizeof(*d));
 }
 
@@ -255,12 +258,17 @@ static void serve(struct vcpu *v)
 	if (!vm_is_head(vm))
 		return;
 	asked = atomic_exchange(&r->io_asked, 0);
-	serve_eois(vm);
+	if (!GLUE_MUTANT(GLUE_EOI_LATE))
+		serve_eois(vm);
 	for (; asked; asked &= asked - 1) {
 		struct node_io io = r->io[bit_lowest(asked)];
 
 		serve_io(v, &io);
+		if (GLUE_MUTANT(GLUE_SERVED_TWICE))
+			serve_io(v, &io);
 	}
+	if (GLUE_MUTANT(GLUE_EOI_LATE))
+		serve_eois(vm);
 }
 
 static uint64_t deadline(const struct vcpu *v)

@@ -3,6 +3,7 @@
 #include "hv/base/fmt.h"
 #include "hv/base/log.h"
 #include "hv/base/string.h"
+#include "hv/cluster/mutant.h"
 #include "hv/core/arch.h"
 #include "hv/core/memory.h"
 #include "hv/x86/pmem.h"
@@ -32,7 +33,7 @@ static void wait_for_cpu(struct vcpu *v, uint64_t epoch)
 {
 	uint64_t due = 0;
 
-	if (v == arch_vcpu())
+	if (v == arch_vcpu() || GLUE_MUTANT(GLUE_NO_WAIT_FOR_GUEST))
 		return;
 	while (atomic_load(&v->in_guest) && atomic_load(&v->epoch) < epoch) {
 		if (arch_tsc() >= due) {
@@ -45,7 +46,7 @@ static void wait_for_cpu(struct vcpu *v, uint64_t epoch)
 
 void share_sync(struct vm *vm)
 {
-	uint64_t epoch = atomic_fetch_add(&vm->epoch, 1) + 1;
+	uint64_t epoch = atomic_fetch_add(&vm->epoch, !GLUE_MUTANT(GLUE_EPOCH_STAYS)) + 1;
 
 	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
 		wait_for_cpu(local_cpu(vm, i), epoch);
@@ -53,7 +54,8 @@ void share_sync(struct vm *vm)
 
 static void wait_for_touch(struct vm *vm, gfn_t gfn)
 {
-	for (unsigned i = 0; i < vm->nodes.local_cpus; i++) {
+	for (unsigned i = 0; i < vm->nodes.local_cpus && !GLUE_MUTANT(GLUE_NO_WAIT_FOR_TOUCH);
+	     i++) {
 		struct vcpu *v = local_cpu(vm, i);
 
 		ASSERT(v != arch_vcpu() || atomic_load(&v->touching) != gfn);
@@ -68,12 +70,13 @@ static bool enter(struct vcpu *v)
 	uint64_t epoch = atomic_load(&vm->epoch);
 
 	if (atomic_load_explicit(&v->epoch, memory_order_relaxed) != epoch) {
-		vm->ops->npt_flush(vm->npt);
+		if (!GLUE_MUTANT(GLUE_NO_FLUSH))
+			vm->ops->npt_flush(vm->npt);
 		vm->ops->tsc_offset_set(&v->virt, -vm->tsc_base);
 		atomic_store(&v->epoch, epoch);
 	}
 	atomic_store(&v->in_guest, true);
-	if (LIKELY(atomic_load(&vm->epoch) == epoch))
+	if (LIKELY(atomic_load(&vm->epoch) == epoch) || GLUE_MUTANT(GLUE_NO_SECOND_LOOK))
 		return true;
 	atomic_store(&v->in_guest, false);
 	return false;
@@ -123,6 +126,8 @@ static void map(struct share *s, gfn_t gfn, uint64_t frame, enum dsm_perm perm)
 	hpa_t page = frame_at(s, frame);
 
 	ASSERT(memory_is_ram(vm, gfn << PAGE_SHIFT));
+	if (GLUE_MUTANT(GLUE_READ_IS_WRITE) && perm == DSM_PERM_READ)
+		perm = DSM_PERM_WRITE;
 	if (page != PMEM_NONE &&
 	    vm->ops->npt_map(vm->npt, gfn << PAGE_SHIFT, page, 0, rights[perm]))
 		vm_fail(vm, "this node has no RAM left for its nested page table; give the guest "
@@ -203,7 +208,8 @@ static void step(struct share *s, struct dsm_event in, const void *page)
 
 		memcpy(gfns, s->kicked, count * sizeof(gfns[0]));
 		s->kick_count = 0;
-		share_sync(s->vm);
+		if (!GLUE_MUTANT(GLUE_FLUSHED_EARLY))
+			share_sync(s->vm);
 		for (unsigned i = 0; i < count; i++)
 			wait_for_touch(s->vm, gfns[i]);
 		for (unsigned i = 0; i < count; i++)
@@ -327,7 +333,8 @@ static void *acquire(struct vm *vm, gpa_t gpa, bool write)
 	ASSERT(atomic_load(&v->touching) == NO_GFN);
 	v->accesses++;
 	for (;;) {
-		atomic_store(&v->touching, gfn);
+		if (!GLUE_MUTANT(GLUE_TOUCH_UNMARKED))
+			atomic_store(&v->touching, gfn);
 		if (vm->ops->npt_query(vm->npt, gpa & PAGE_MASK, &page) & needed)
 			return (uint8_t *)pmem_virt(page) + (gpa & ~PAGE_MASK);
 		atomic_store(&v->touching, NO_GFN);
@@ -342,7 +349,8 @@ static void release(struct vm *vm)
 	struct vcpu *v = arch_vcpu();
 
 	ASSERT(atomic_load_explicit(&v->touching, memory_order_relaxed) != NO_GFN);
-	atomic_store_explicit(&v->touching, NO_GFN, memory_order_release);
+	if (!GLUE_MUTANT(GLUE_RELEASE_FORGETS))
+		atomic_store_explicit(&v->touching, NO_GFN, memory_order_release);
 	if (!v->hyper_holds)
 		return;
 	v->hyper_holds = false;

@@ -1,0 +1,56 @@
+# Several nodes in one host program: hv/cluster and what it works with, over doubles of CPU, RAM and network.
+
+GLUE_OUT   := $(BUILD)/glue
+GLUE_OWN   := $(filter-out hv/cluster/uplink.c,$(wildcard hv/cluster/*.c)) \
+              $(addprefix hv/core/,intr.c memory.c vcpu.c vm.c)
+GLUE_SRC   := $(GLUE_OWN) $(wildcard apic/*.c dsm/*.c net/pages/*.c net/transport/*.c) \
+              $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard tests/glue/*.c)
+GLUE_BASE   = -std=gnu17 -g -I. $(WARNINGS) -Wno-missing-field-initializers -MMD -MP $(lz4_CFLAGS)
+GLUE_KINDS := san fast tsan
+
+# One runner at a time, with places to change runners at in the glue's own files; the last one has threads.
+GLUE_CFLAGS_san  = $(GLUE_BASE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+GLUE_CFLAGS_fast = $(GLUE_BASE) -O2 -DGLUE_MUTANTS
+GLUE_CFLAGS_tsan = $(GLUE_BASE) -O1 -fsanitize=thread
+
+define glue_rules
+$(GLUE_OUT)/$1/%.o: %.c | $(HOST_OUT)/liblz4.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(GLUE_CFLAGS_$1) $$(GLUE_EXTRA) -c $$< -o $$@
+
+$(GLUE_OUT)/$1/lz4.o: net/pages/lz4_libc.h | $(HOST_OUT)/liblz4.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(filter-out -Werror,$$(GLUE_CFLAGS_$1)) $$(lz4_QUIET) -c $$(DEPS)/lz4/lib/lz4.c -o $$@
+
+$(GLUE_OUT)/glue-$1: $(GLUE_SRC:%.c=$(GLUE_OUT)/$1/%.o) $(GLUE_OUT)/$1/lz4.o
+	$$(CC) $$(GLUE_CFLAGS_$1) $$(filter %.o,$$^) -lpthread -o $$@
+
+-include $(GLUE_SRC:%.c=$(GLUE_OUT)/$1/%.d)
+endef
+$(foreach k,$(GLUE_KINDS),$(eval $(call glue_rules,$k)))
+
+$(foreach k,san fast,$(GLUE_OWN:%.c=$(GLUE_OUT)/$k/%.o)): GLUE_EXTRA := -include tests/glue/points.h
+
+GLUE_RUNS ?= 10000
+
+##: Tests
+check-glue-san: $(GLUE_OUT)/glue-san ## nodes in one program, one CPU at a time, under ASan and UBSan
+	$< runs $(GLUE_SAN_RUNS)
+GLUE_SAN_RUNS ?= 500
+
+check-glue-runs: $(GLUE_OUT)/glue-fast ## the same, GLUE_RUNS schedules
+	$< runs $(GLUE_RUNS)
+
+check-glue-tsan: $(GLUE_OUT)/glue-tsan ## the same with threads as CPUs, under TSan
+	$< threads 20
+
+check-glue-mutants: $(GLUE_OUT)/glue-fast ## deliberate faults of the glue: each has to be caught
+	$< mutants
+
+check-glue: $(GLUE_OUT)/glue-fast $(GLUE_OUT)/glue-tsan ## a short one of each kind
+	$(GLUE_OUT)/glue-fast runs 500
+	$(GLUE_OUT)/glue-tsan threads 5
+
+TEST_PARTS += check-glue-san check-glue-runs check-glue-tsan check-glue-mutants
+
+.PHONY: check-glue check-glue-san check-glue-runs check-glue-tsan check-glue-mutants

@@ -1,0 +1,214 @@
+/* A node's part in the machine's life, as hv/core/machine.c has it for a real one. */
+#include <string.h>
+
+#include "hv/cluster/client.h"
+#include "hv/core/arch.h"
+#include "hv/core/intr.h"
+#include "hv/core/vcpu.h"
+#include "hv/x86/pmem.h"
+#include "tests/glue/glue.h"
+
+/* The CPUs of the node meet here before and after each life. */
+static void meet(struct glue_node *n)
+{
+	unsigned round = atomic_load(&n->round);
+
+	if (atomic_fetch_add(&n->arrived, 1) + 1 == n->vm.nodes.local_cpus) {
+		atomic_store(&n->arrived, 0);
+		atomic_store(&n->round, round + 1);
+		return;
+	}
+	while (atomic_load(&n->round) == round)
+		n->vm.far->wait(&n->vm);
+}
+
+static void number_vcpus(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->cpu_count; i++) {
+		vm->apic_ids[i] = i;
+		vm->vcpus[i].vm = vm;
+		vm->vcpus[i].index = i;
+		atomic_store(&vm->vcpus[i].touching, NO_GFN);
+	}
+}
+
+static void create(struct glue_node *n)
+{
+	struct parts parts;
+	struct vm *vm = &n->vm;
+	struct why why = {""};
+	int err;
+
+	vm_locks_init(vm);
+	n->wire = net_open(n);
+	link_init(&n->link, n->wire);
+	n->share.config = &glue.config.share;
+	vm->ops = &glue_ops;
+	vm->io = &glue_io;
+	vm->link = &n->link;
+	vm->share = &n->share;
+	vm->remote = &n->remote;
+	vm->ram = &share_ram;
+	vm->far = &remote_far;
+	vm->npt = &n->npt;
+	vm->tsc_base = arch_tsc();
+	vm->nodes.count = glue.config.nodes;
+	apic_book_init(&vm->book);
+	link_start(&n->link, vm, &cluster_client);
+	err = remote_join(vm, MIB(2), &parts, &why);
+	if (!err)
+		err = share_init(&n->share, vm, &parts, &why);
+	if (err)
+		glue_wrong("node %u can't be made: %s", n->id, why.text);
+	number_vcpus(vm);
+	atomic_store(&n->made, true);
+}
+
+static void power_up(struct lapic *l, uint32_t *page, unsigned cpu)
+{
+	const struct lapic_config config = {
+		.apic_id = cpu,
+		.bsp = cpu == 0,
+		.phys_bits = 36,
+		.tsc_hz = TICKS_PER_NS * NS_PER_S,
+		.timer_hz = TICKS_PER_NS * NS_PER_S,
+	};
+
+	lapic_init(l, page, &config);
+	if (config.bsp)
+		lapic_virtual_wire(l);
+}
+
+static void reset_book(struct glue_node *n)
+{
+	struct apic_dest dest;
+
+	apic_book_init(&n->vm.book);
+	for (unsigned i = 0; i < n->vm.cpu_count; i++) {
+		power_up(&n->scratch, n->scratch_regs, i);
+		lapic_dest(&n->scratch, &dest);
+		apic_book_update(&n->vm.book, i, &dest);
+	}
+}
+
+static void reset_vcpu(struct vcpu *v)
+{
+	struct cpu *c = v->virt.vendor;
+
+	apic_post_init(&v->post);
+	power_up(&v->lapic, c->regs, v->index);
+	c->event = c->in_handler = c->window = false;
+	c->written = c->read = 0;
+	v->state = v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI;
+	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
+	v->timer_fired = arch_tsc();
+	v->stalled = 0;
+	v->recheck = true;
+	atomic_store(&v->pv_unhalt, false);
+}
+
+static void start(struct glue_node *n)
+{
+	struct vm *vm = &n->vm;
+
+	remote_next_life(vm);
+	remote_ready_all(vm);
+	if (vm_is_head(vm) && atomic_load(&vm->stop) == VM_RUNNING) {
+		oracle_life();
+		program_start(vm->vcpus[0].virt.vendor);
+	}
+}
+
+/* All nodes have come to the same end, with the reason that there was. */
+static void check_end(struct glue_node *n)
+{
+	static const char *const names[GLUE_NODES] = {"node 0", "node 1", "node 2", "node 3"};
+	const struct glue_config *g = &glue.config;
+	struct vm *vm = &n->vm;
+	unsigned how = atomic_load(&vm->stop);
+	bool last = oracle_lives() > 1;
+	const char *text = vm->stop_why.text;
+	const char *dead = names[glue.nodes[g->end_node].vm.nodes.self];
+
+	if (how != (!last ? VM_RESET : g->end == END_OFF ? VM_POWERED_OFF : VM_FAILED))
+		glue_wrong("the machine ended as %u on node %u: %s", how, vm->nodes.self, text);
+	if (!last || g->end == END_OFF)
+		return;
+	if (g->end != END_SILENT && !strstr(text, LAST_WORDS))
+		glue_wrong("node %u does not say why another stopped: '%s'", vm->nodes.self, text);
+	if (n->id != g->end_node && !strstr(text, dead))
+		glue_wrong("node %u does not say that %s ended: '%s'", vm->nodes.self, dead, text);
+}
+
+static bool again(struct glue_node *n)
+{
+	remote_stop_all(&n->vm);
+	check_end(n);
+	if (atomic_load(&n->vm.stop) != VM_RESET)
+		return false;
+	atomic_store(&n->vm.stop, VM_RUNNING);
+	return true;
+}
+
+static void take_vcpu(struct runner *r)
+{
+	struct vm *vm = &r->node->vm;
+	struct vcpu *v = &vm->vcpus[vm->nodes.first_cpu + r->index];
+
+	v->virt.vendor = &r->cpu;
+	r->cpu.v = v;
+	r->cpu.tsc_offset = -vm->tsc_base;
+	r->cpu.round = 1;
+	r->vcpu = v;
+}
+
+void machine_cpu(struct runner *r)
+{
+	struct glue_node *n = r->node;
+	bool leads = r->index == 0;
+
+	if (leads)
+		create(n);
+	while (!atomic_load(&n->made))
+		plat_relax();
+	take_vcpu(r);
+	meet(n);
+	do {
+		reset_vcpu(r->vcpu);
+		if (leads)
+			reset_book(n);
+		meet(n);
+		if (leads)
+			start(n);
+		meet(n);
+		vcpu_run(r->vcpu);
+		meet(n);
+		if (leads)
+			atomic_store(&n->more, again(n));
+		meet(n);
+	} while (atomic_load(&n->more));
+}
+
+uint64_t machine_faults(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < glue.config.nodes; i++) {
+		const struct dsm_stats *s = dsm_stats(glue.nodes[i].share.dsm);
+
+		sum += s->faults[DSM_READ] + s->faults[DSM_WRITE] - s->faults_local;
+	}
+	return sum;
+}
+
+uint64_t machine_evictions(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < glue.config.nodes; i++) {
+		const struct dsm_stats *s = dsm_stats(glue.nodes[i].share.dsm);
+
+		sum += s->evict_clean + s->evict_dirty;
+	}
+	return sum;
+}
