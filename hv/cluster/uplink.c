@@ -6,8 +6,8 @@
 #include "hv/base/string.h"
 #include "hv/cpu/cpu_words.h"
 #include "hv/x86/irq.h"
-#include "hv/x86/lapic.h"
-#include "hv/x86/pci.h"
+#include "hv/x86/hostapic.h"
+#include "hv/x86/hostpci.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"
 #include "net/node/netnode.h"
@@ -31,7 +31,7 @@ STATIC_ASSERT((int)CPU_WORDS == WIRE_FEATURES && (int)CPU_VENDOR == WIRE_VENDOR,
 	      "a node tells the others what docs/wire.md says");
 
 struct uplink {
-	struct pci_dev dev;
+	struct hostpci_dev dev;
 	struct nic_hw hw;
 	struct netnode node;
 	struct selftest test;
@@ -53,22 +53,22 @@ static struct uplink the_uplink;
 
 static uint32_t hw_config_read(void *ctx, unsigned offset, unsigned size)
 {
-	return pci_read(ctx, offset, size);
+	return hostpci_read(ctx, offset, size);
 }
 
 static void hw_config_write(void *ctx, unsigned offset, unsigned size, uint32_t value)
 {
-	pci_write(ctx, offset, size, value);
+	hostpci_write(ctx, offset, size, value);
 }
 
 static uint32_t hw_read(void *ctx, unsigned bar, uint32_t offset, unsigned size)
 {
-	return pci_bar_read(ctx, bar, offset, size);
+	return hostpci_bar_read(ctx, bar, offset, size);
 }
 
 static void hw_write(void *ctx, unsigned bar, uint32_t offset, unsigned size, uint32_t value)
 {
-	pci_bar_write(ctx, bar, offset, size, value);
+	hostpci_bar_write(ctx, bar, offset, size, value);
 }
 
 static uint64_t hw_bus(void *ctx, const void *virt)
@@ -91,12 +91,12 @@ static int find_card(struct uplink *u, struct why *why)
 
 	u->hw = (struct nic_hw){&u->dev,  hw_config_read, hw_config_write, hw_read,
 				hw_write, hw_bus,         hw_delay};
-	while (pci_next(&u->dev, &first)) {
-		if (pci_read(&u->dev, PCI_CLASS, 2) != PCI_CLASS_ETHERNET)
+	while (hostpci_next(&u->dev, &first)) {
+		if (hostpci_read(&u->dev, PCI_CLASS, 2) != PCI_CLASS_ETHERNET)
 			continue;
 		any = true;
 		if (nic_probe(&probe, &u->hw, why) == 0)
-			return pci_map_bars(&u->dev, why);
+			return hostpci_map_bars(&u->dev, why);
 	}
 	if (any)
 		return ERR_UNSUPPORTED;
@@ -268,7 +268,7 @@ static void card_calls(void)
 static void open_interrupt(struct uplink *u)
 {
 	struct nic *nic = &u->node.nic;
-	uint32_t line = pci_read(&u->dev, PCI_LINE, 1);
+	uint32_t line = hostpci_read(&u->dev, PCI_LINE, 1);
 
 	irq_handler_set(IRQ_NIC, card_calls);
 	if (nic_msi(nic, MSI_ADDRESS | hostapic_id() << MSI_DEST_SHIFT, IRQ_NIC) != 0) {
@@ -276,8 +276,8 @@ static void open_interrupt(struct uplink *u)
 			log_warn(LOG_NET, "the card has no interrupt; it is polled");
 			return;
 		}
-		pci_write(&u->dev, PCI_COMMAND, 2,
-			  pci_read(&u->dev, PCI_COMMAND, 2) & ~(uint32_t)PCI_INTX_OFF);
+		hostpci_write(&u->dev, PCI_COMMAND, 2,
+			      hostpci_read(&u->dev, PCI_COMMAND, 2) & ~(uint32_t)PCI_INTX_OFF);
 		irq_pic_open(line, card_calls);
 		hostapic_extint();
 	}

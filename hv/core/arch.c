@@ -2,7 +2,7 @@
 #include "hv/core/vm.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/irq.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 
 struct vcpu *arch_vcpu(void)
 {

@@ -5,7 +5,7 @@
 #include "hv/core/arch.h"
 #include "hv/core/vcpu.h"
 #include "hv/x86/irq.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 #include "hv/x86/tsc.h"
 
 /* A tick of a vCPU that waits for other nodes is at most so late, and so late where it waits little. */

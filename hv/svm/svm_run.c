@@ -4,7 +4,7 @@
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_vcpu.h"
 #include "hv/x86/irq.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 
 /* svm_entry.S */
 ASSERT_OFFSET(struct virt_vcpu, gpr, 0);

@@ -1,5 +1,5 @@
 #include "hv/base/log.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 #include "hv/x86/platform.h"
 #include "hv/x86/tsc.h"
 #include "hv/x86/x86.h"

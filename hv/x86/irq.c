@@ -3,7 +3,7 @@
 #include "hv/base/bits.h"
 #include "hv/base/log.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 #include "hv/x86/panic.h"
 #include "hv/x86/pcpu.h"
 

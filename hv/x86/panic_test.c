@@ -3,7 +3,7 @@
 #include "hv/base/string.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/irq.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 #include "hv/x86/panic.h"
 #include "hv/x86/pcpu.h"
 #include "hv/x86/x86.h"

@@ -8,7 +8,7 @@
 #include "hv/base/log.h"
 #include "hv/base/string.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 #include "hv/x86/panic.h"
 #include "hv/x86/paging.h"
 #include "hv/x86/pcpu.h"

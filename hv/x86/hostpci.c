@@ -1,4 +1,4 @@
-#include "hv/x86/pci.h"
+#include "hv/x86/hostpci.h"
 
 #include "hv/base/bits.h"
 #include "hv/base/string.h"
@@ -14,21 +14,21 @@
 #define REG_BAR     0x10
 #define DECODE      0x3 /* I/O and memory */
 
-static uint16_t select(const struct pci_dev *d, unsigned offset)
+static uint16_t select(const struct hostpci_dev *d, unsigned offset)
 {
 	outl(PORT_ADDRESS, 0x80000000u | (uint32_t)d->bus << 16 | (uint32_t)d->dev << 11 |
 				   (uint32_t)d->fn << 8 | (offset & 0xfc));
 	return (uint16_t)(PORT_DATA + (offset & 3));
 }
 
-uint32_t pci_read(const struct pci_dev *d, unsigned offset, unsigned size)
+uint32_t hostpci_read(const struct hostpci_dev *d, unsigned offset, unsigned size)
 {
 	uint16_t port = select(d, offset);
 
 	return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
 }
 
-void pci_write(const struct pci_dev *d, unsigned offset, unsigned size, uint32_t value)
+void hostpci_write(const struct hostpci_dev *d, unsigned offset, unsigned size, uint32_t value)
 {
 	uint16_t port = select(d, offset);
 
@@ -40,17 +40,17 @@ void pci_write(const struct pci_dev *d, unsigned offset, unsigned size, uint32_t
 		outl(port, value);
 }
 
-static bool present(const struct pci_dev *d)
+static bool present(const struct hostpci_dev *d)
 {
-	return pci_read(d, REG_ID, 2) != 0xffff;
+	return hostpci_read(d, REG_ID, 2) != 0xffff;
 }
 
-static bool step(struct pci_dev *d)
+static bool step(struct hostpci_dev *d)
 {
 	unsigned at = (unsigned)d->bus << 8 | (unsigned)d->dev << 3 | d->fn;
 
 	/* Functions 1 to 7 are there only if function 0 is and says so. */
-	if (d->fn == 0 && (!present(d) || !(pci_read(d, REG_HEADER, 1) & 0x80)))
+	if (d->fn == 0 && (!present(d) || !(hostpci_read(d, REG_HEADER, 1) & 0x80)))
 		at |= 7;
 	if (++at > 0xffff)
 		return false;
@@ -61,7 +61,7 @@ static bool step(struct pci_dev *d)
 	return true;
 }
 
-bool pci_next(struct pci_dev *d, bool *first)
+bool hostpci_next(struct hostpci_dev *d, bool *first)
 {
 	while (*first || step(d)) {
 		*first = false;
@@ -72,22 +72,22 @@ bool pci_next(struct pci_dev *d, bool *first)
 }
 
 /* Writes all ones to see which bits stay zero (PCI 3.0, 6.2.5.1), and puts the value back. */
-static uint32_t probe(const struct pci_dev *d, unsigned reg, uint32_t value)
+static uint32_t probe(const struct hostpci_dev *d, unsigned reg, uint32_t value)
 {
 	uint32_t mask;
 
-	pci_write(d, reg, 4, ~0u);
-	mask = pci_read(d, reg, 4);
-	pci_write(d, reg, 4, value);
+	hostpci_write(d, reg, 4, ~0u);
+	mask = hostpci_read(d, reg, 4);
+	hostpci_write(d, reg, 4, value);
 	return mask;
 }
 
-static int map_bar(struct pci_dev *d, unsigned i, bool *wide, struct why *why)
+static int map_bar(struct hostpci_dev *d, unsigned i, bool *wide, struct why *why)
 {
 	unsigned reg = REG_BAR + 4 * i;
-	uint32_t low = pci_read(d, reg, 4), high = 0;
+	uint32_t low = hostpci_read(d, reg, 4), high = 0;
 	uint64_t mask = probe(d, reg, low) | 0xffffffff00000000ull;
-	struct pci_bar *b = &d->bars[i];
+	struct hostpci_bar *b = &d->bars[i];
 
 	*wide = !(low & 1) && (low & 6) == 4 && i + 1 < PCI_BARS;
 	if ((uint32_t)mask == 0)
@@ -99,7 +99,7 @@ static int map_bar(struct pci_dev *d, unsigned i, bool *wide, struct why *why)
 		return 0;
 	}
 	if (*wide) {
-		high = pci_read(d, reg + 4, 4);
+		high = hostpci_read(d, reg + 4, 4);
 		mask = (mask & 0xffffffff) | (uint64_t)probe(d, reg + 4, high) << 32;
 	}
 	b->size = ~(mask & ~0xfull) + 1;
@@ -115,25 +115,25 @@ static int map_bar(struct pci_dev *d, unsigned i, bool *wide, struct why *why)
 	return 0;
 }
 
-int pci_map_bars(struct pci_dev *d, struct why *why)
+int hostpci_map_bars(struct hostpci_dev *d, struct why *why)
 {
-	uint32_t command = pci_read(d, REG_COMMAND, 2);
+	uint32_t command = hostpci_read(d, REG_COMMAND, 2);
 	int err = 0;
 
-	pci_write(d, REG_COMMAND, 2, command & ~(uint32_t)DECODE);
+	hostpci_write(d, REG_COMMAND, 2, command & ~(uint32_t)DECODE);
 	for (unsigned i = 0; i < PCI_BARS && err == 0; i++) {
 		bool wide = false;
 
 		err = map_bar(d, i, &wide, why);
 		i += wide;
 	}
-	pci_write(d, REG_COMMAND, 2, command | DECODE);
+	hostpci_write(d, REG_COMMAND, 2, command | DECODE);
 	return err;
 }
 
-uint32_t pci_bar_read(const struct pci_dev *d, unsigned bar, uint32_t offset, unsigned size)
+uint32_t hostpci_bar_read(const struct hostpci_dev *d, unsigned bar, uint32_t offset, unsigned size)
 {
-	const struct pci_bar *b = &d->bars[MIN(bar, PCI_BARS - 1u)];
+	const struct hostpci_bar *b = &d->bars[MIN(bar, PCI_BARS - 1u)];
 
 	if (bar >= PCI_BARS || !range_within(offset, size, b->size))
 		return ~0u;
@@ -149,10 +149,10 @@ uint32_t pci_bar_read(const struct pci_dev *d, unsigned bar, uint32_t offset, un
 	return *(const volatile uint32_t *)(b->mmio + offset);
 }
 
-void pci_bar_write(const struct pci_dev *d, unsigned bar, uint32_t offset, unsigned size,
-		   uint32_t value)
+void hostpci_bar_write(const struct hostpci_dev *d, unsigned bar, uint32_t offset, unsigned size,
+		       uint32_t value)
 {
-	const struct pci_bar *b = &d->bars[MIN(bar, PCI_BARS - 1u)];
+	const struct hostpci_bar *b = &d->bars[MIN(bar, PCI_BARS - 1u)];
 	uint16_t port = (uint16_t)(b->port + offset);
 
 	if (bar >= PCI_BARS || !range_within(offset, size, b->size))

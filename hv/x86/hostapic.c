@@ -1,5 +1,5 @@
 /* SDM vol. 3, chapter 11 (local APIC); x2APIC: 11.12. */
-#include "hv/x86/lapic.h"
+#include "hv/x86/hostapic.h"
 #include "hv/base/bits.h"
 #include "hv/base/log.h"
 #include "hv/x86/cpu.h"

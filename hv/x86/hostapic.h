@@ -2,8 +2,8 @@
  * The host's local APIC: x2APIC where the CPU has it, else xAPIC. All functions act on the calling
  * CPU. SDM vol. 3, chapter 11. (The guest's local APIC is apic/lapic.h.)
  */
-#ifndef HV_X86_LAPIC_H
-#define HV_X86_LAPIC_H
+#ifndef HV_X86_HOSTAPIC_H
+#define HV_X86_HOSTAPIC_H
 
 #include "hv/base/err.h"
 
