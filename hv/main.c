@@ -12,7 +12,7 @@
 #include "hv/vmx/vmx.h"
 #include "hv/x86/cmos.h"
 #include "hv/x86/cpu.h"
-#include "hv/x86/pcpu.h"
+#include "hv/x86/pcpu_setup.h"
 #include "hv/x86/platform.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/serial.h"

@@ -26,6 +26,8 @@ static struct {
 static uint8_t levels[LOG_SUBS] = {[0 ... LOG_SUBS - 1] = LOG_INFO};
 static struct spinlock log_lock = SPINLOCK(RANK_LOG);
 
+static void (*wake)(void);
+
 static void lock(void)
 {
 	if (!log_state.panic)
@@ -80,7 +82,8 @@ static void write_line(enum log_sub sub, enum log_level level, bool private, con
 		append(&(const char){PRIVATE}, 1);
 	append(line, n);
 	unlock();
-	plat_log_wake();
+	if (wake)
+		wake();
 }
 
 void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...)
@@ -198,6 +201,11 @@ void log_set_node(unsigned node)
 void log_panic_mode(void)
 {
 	log_state.panic = true;
+}
+
+void log_wake_by(void (*fn)(void))
+{
+	wake = fn;
 }
 
 size_t log_read(struct log_reader *reader, char *buf, size_t size)

@@ -96,6 +96,12 @@ void log_set_node(unsigned node);
 /* From now on no lock is waited for: the other CPUs are stopped, maybe while writing a line. */
 void log_panic_mode(void);
 
+/*
+ * From now on `fn` is called after each line, on the CPU that wrote it: it brings new lines to readers that do
+ * not look for themselves. Set while one CPU runs.
+ */
+void log_wake_by(void (*fn)(void));
+
 struct log_reader {
 	/* Bytes of the log this reader has gone through, from the first byte ever written. */
 	uint64_t seen;

@@ -1,7 +1,6 @@
 /*
  * The platform under the portable code: one implementation per image, resolved at link time. The
- * hypervisor's is in hv/x86/plat_x86.c, panic.c and logsink.c and in hv/core/memory.c, the host
- * programs' in tests/host/plat.c.
+ * hypervisor's is in hv/x86/plat_x86.c and in hv/core/memory.c, the host programs' in tests/host/plat.c.
  */
 #ifndef HV_BASE_PLAT_H
 #define HV_BASE_PLAT_H
@@ -12,17 +11,14 @@
 NORETURN void plat_panic(const char *fmt, ...) PRINTF(1, 2);
 
 /*
- * For the log's line prefix and the lock's owner, and for nothing else: protocol and device code gets
- * its time and its CPU as arguments, so that a test can replay it.
+ * For the log's line prefix and the lock's owner, so these neither log nor lock; and for nothing else:
+ * protocol and device code gets its time and its CPU as arguments, so that a test can replay it.
  */
 uint64_t plat_log_ns(void); /* ns since boot */
 unsigned plat_cpu(void);    /* 0-based index of the CPU within its node */
 
 /* What the calling CPU holds, a bit for each rank; for hv/base/spinlock.h alone. */
 uint32_t *plat_ranks(void);
-
-/* New lines are in the log ring; bring them to the readers (serial, screen, syslog). */
-void plat_log_wake(void);
 
 /* The hint for a spinning loop (PAUSE). */
 void plat_relax(void);

@@ -2,7 +2,6 @@
 
 #include "hv/x86/logsink.h"
 #include "hv/base/log.h"
-#include "hv/base/plat.h"
 #include "hv/base/string.h"
 #include "hv/x86/fb.h"
 #include "hv/x86/serial.h"
@@ -44,6 +43,7 @@ void logsink_serial_start(const char *cmdline)
 	find_option(cmdline, name, sizeof(name));
 	if (strcmp(name, "off"))
 		sink.serial_on = serial_init(&sink.serial, serial_port_by_name(name), BAUD);
+	log_wake_by(logsink_drain);
 	logsink_drain();
 }
 
@@ -93,10 +93,5 @@ void logsink_drain(void)
 void logsink_panic(void)
 {
 	atomic_store(&sink.busy, false);
-	logsink_drain();
-}
-
-void plat_log_wake(void)
-{
 	logsink_drain();
 }

@@ -1,7 +1,6 @@
 #include <stdatomic.h>
 
 #include "hv/x86/panic.h"
-#include "hv/base/fmt.h"
 #include "hv/base/bits.h"
 #include "hv/base/log.h"
 #include "hv/base/plat.h"
@@ -164,17 +163,11 @@ void __stack_chk_fail(void)
 	plat_panic("a function overran a buffer on its stack");
 }
 
-void plat_panic(const char *fmt, ...)
+void panic_report(const char *text, uintptr_t at, uintptr_t rbp)
 {
-	char text[400];
-	va_list ap;
-
 	begin();
-	va_start(ap, fmt);
-	fmt_vprint(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	log_error(LOG_X86, "panic: %s", text);
-	print_address("at", (uintptr_t)__builtin_return_address(0));
-	backtrace((uintptr_t)__builtin_frame_address(0));
+	print_address("at", at);
+	backtrace(rbp);
 	end();
 }

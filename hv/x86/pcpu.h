@@ -1,4 +1,7 @@
-/* What each physical CPU of this node has for itself, reached through the GS base. */
+/*
+ * What each physical CPU of this node has for itself, reached through the GS base. The log and the locks need
+ * it, so nothing here logs or locks; pcpu_setup.h makes it.
+ */
 #ifndef HV_X86_PCPU_H
 #define HV_X86_PCPU_H
 
@@ -60,18 +63,5 @@ static inline struct pcpu *pcpu_this(void)
 	__asm__("mov %%gs:0, %0" : "=r"(p));
 	return p;
 }
-
-/* CPUs that are up, numbered 0 .. pcpu_count() - 1. */
-unsigned pcpu_count(void);
-
-/* Loads GDT, TSS, GS base, IDT and the control registers (WP, NX, NE ...) of the calling CPU. */
-void pcpu_load(struct pcpu *p);
-
-/* Makes the next CPU's structure and stacks; the same one again until it is committed. NULL: no memory, or full. */
-struct pcpu *pcpu_create(void);
-/* The CPU runs: it counts from now on. */
-void pcpu_commit(struct pcpu *p);
-/* For CPU 0, whose structure is older than the page allocator. */
-bool pcpu_give_stacks(struct pcpu *p);
 
 #endif

@@ -11,7 +11,7 @@
 #include "hv/x86/hostapic.h"
 #include "hv/x86/panic.h"
 #include "hv/x86/paging.h"
-#include "hv/x86/pcpu.h"
+#include "hv/x86/pcpu_setup.h"
 #include "hv/x86/platform.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/tsc.h"

@@ -6,7 +6,9 @@
 #include "hv/x86/irq.h"
 #include "hv/x86/logsink.h"
 #include "hv/x86/paging.h"
-#include "hv/x86/pcpu.h"
+#include "hv/x86/panic.h"
+#include "hv/x86/pcpu_setup.h"
+#include "hv/x86/plat_x86.h"
 #include "hv/x86/pmem_init.h"
 #include "hv/x86/tsc.h"
 #include "hv/x86/x86.h"
@@ -50,6 +52,7 @@ void x86_start(uint64_t handoff_pa)
 	const struct handoff *h = (const struct handoff *)(uintptr_t)handoff_pa;
 	struct why why;
 
+	plat_panic_by(panic_report);
 	irq_init();
 	pcpu_load(&cpu0);
 	pcpu_commit(&cpu0);

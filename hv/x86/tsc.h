@@ -12,6 +12,7 @@ void tsc_start(uint64_t start_tsc);
  */
 void tsc_calibrate(void);
 
+void tsc_set_hz(uint64_t hz);
 uint64_t tsc_hz(void);
 /* Does it tick at one rate in all power states (CPUID 80000007h EDX bit 8)? */
 bool tsc_invariant(void);

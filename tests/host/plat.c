@@ -101,10 +101,6 @@ uint32_t *plat_ranks(void)
 	return &ranks[host_cpu];
 }
 
-void plat_log_wake(void)
-{
-}
-
 void plat_relax(void)
 {
 }

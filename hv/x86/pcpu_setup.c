@@ -1,4 +1,4 @@
-#include "hv/x86/pcpu.h"
+#include "hv/x86/pcpu_setup.h"
 #include "hv/base/bits.h"
 #include "hv/base/string.h"
 #include "hv/x86/cpu.h"
