@@ -11,7 +11,7 @@ ROOM_TABLE := \
   insn:hv/insn:test_zydis \
   cpu:hv/cpu:test_cpu_policy \
   core:hv/core:test_vtlb \
-  cluster:hv/cluster:test_pagewire,check-glue \
+  cluster:hv/cluster:test_pagewire,check-glue,check-glue \
   dev:hv/dev:test_netcard,test_netdisk,test_virtdev,test_devices,test_lan_rules \
   apic:apic:test_apic_%,test_lapic%,test_ioapic,fuzz_lapic,check-tsan \
   guest:guest:test_virt%,fuzz_virtio \

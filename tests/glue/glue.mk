@@ -51,6 +51,7 @@ check-glue: $(GLUE_OUT)/glue-fast $(GLUE_OUT)/glue-tsan ## a short one of each k
 	$(GLUE_OUT)/glue-fast runs 500
 	$(GLUE_OUT)/glue-tsan threads 5
 
+test-programs: $(GLUE_KINDS:%=$(GLUE_OUT)/glue-%)
 TEST_PARTS += check-glue-san check-glue-runs check-glue-tsan check-glue-mutants
 
 .PHONY: check-glue check-glue-san check-glue-runs check-glue-tsan check-glue-mutants
