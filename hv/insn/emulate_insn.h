@@ -100,8 +100,8 @@ bool emu_may_cause(const struct emu *e, const struct vm_exit *exit);
 /* emulate_data.c; the arithmetic takes an enum alu_op. */
 int emu_mov(struct emu *e, unsigned arg);
 int emu_movsx(struct emu *e, unsigned arg);
-int emu_alu(struct emu *e, unsigned arg);
-int emu_bit(struct emu *e, unsigned arg);
+int emu_alu(struct emu *e, unsigned op);
+int emu_bit(struct emu *e, unsigned op);
 int emu_xchg(struct emu *e, unsigned arg);
 int emu_xadd(struct emu *e, unsigned arg);
 int emu_imul(struct emu *e, unsigned arg);

@@ -116,7 +116,7 @@ STATION = {
     "silent": station_program((10, 200), (0, 255, 24), (8, 0), (8, 1), (10, 9)),
 }
 
-# Device to read: flag 1 chains, flag 2 is for the device to write, 4 an indirect table.
+
 def emulated(code, exit_kind=0, mode=3, dpl=0, port_size=0, tss_limit=0x267, races=(0, 0, 0, 0)):
     """fuzz_emulate.c's struct state: pointers to device and data in the registers, all pages present."""
     gprs = [4, 4, 15, 1, 4, 5, 4, 1] + [1, 4] * 4
@@ -132,25 +132,26 @@ def emulator_seeds():
               "cmpxchg": b"\xf0\x0f\xb1\x0b", "push": b"\xff\x33", "pop": b"\x8f\x03",
               "bts": b"\x0f\xab\x0b", "cmov": b"\x0f\x44\x03", "imul": b"\xf7\x2b",
               "movsd": b"\xf2\x0f\x10\x03", "shift": b"\xd3\x23", "sreg": b"\x8c\x1b"}
-    seeds = {f"{name}-{mode}": emulated(code, mode=mode, dpl=mode % 2 * 3)
-             for mode in range(7) for name, code in list(memory.items())[mode % 2::2]}
+    made = {f"{what}-{mode}": emulated(code, mode=mode, dpl=mode % 2 * 3)
+            for mode in range(7) for what, code in list(memory.items())[mode % 2::2]}
     for i, code in enumerate((b"\x6e", b"\x66\x6f", b"\x6f", b"", b"\xf3\x6c", b"\x66\x6d", b"\x6d")):
         if code:
             for mode in (1, 3, 4, 6):
-                seeds[f"port-{mode}-{i}"] = emulated(code, 3, mode, 3, i)
-    for name, code in {"mov": b"\x0f\x22\xc0", "read": b"\x0f\x20\xe0", "clts": b"\x0f\x06",
+                made[f"port-{mode}-{i}"] = emulated(code, 3, mode, 3, i)
+    for what, code in {"mov": b"\x0f\x22\xc0", "read": b"\x0f\x20\xe0", "clts": b"\x0f\x06",
                        "invlpg": b"\x0f\x01\x3b", "lmsw": b"\x0f\x01\x33",
                        "smsw": b"\x0f\x01\x23"}.items():
-        seeds["control-" + name] = emulated(code, 4, 4, len(name) % 2 * 3)
+        made["control-" + what] = emulated(code, 4, 4, len(what) % 2 * 3)
     lengths = (b"\x0f\xa2", b"\xf3\x90", b"\xf4", b"\x0f\x32", b"\x0f\x01\xd1", b"\x0f\x01\xd9",
                b"\x0f\x09")
     for i, code in enumerate(lengths):
-        seeds[f"length-{i}"] = emulated(code, 5 + i, i)
-    seeds["race-code"] = emulated(b"\x89\x03", 0, 4, 3, races=(1, 0, 0xFFF - 200, 0xE7))
-    seeds["race-walks"] = emulated(b"\x89\x03", 0, 6, 3, races=(0, 1, 0, 0))
-    return seeds
+        made[f"length-{i}"] = emulated(code, 5 + i, i)
+    made["race-code"] = emulated(b"\x89\x03", 0, 4, 3, races=(1, 0, 0xFFF - 200, 0xE7))
+    made["race-walks"] = emulated(b"\x89\x03", 0, 6, 3, races=(0, 1, 0, 0))
+    return made
 
 
+# Device to read: flag 1 chains, flag 2 is for the device to write, 4 an indirect table.
 SEEDS = {
     "emulate": emulator_seeds(),
     "aoe": {
@@ -196,11 +197,10 @@ SEEDS = {
 }
 
 
-
 def node_message(sender, kind, body, page_at=0, form=0, page=b"", mend=True):
     """A record of fuzz_nodemsg.c: struct node_head, the body of its kind, a page's parcel."""
-    data = struct.pack("<BBBBIQ", kind, page_at, form, 0, 0, 0) + body + page
-    return bytes([12 if mend else 4, sender]) + struct.pack("<H", len(data)) + data
+    record = struct.pack("<BBBBIQ", kind, page_at, form, 0, 0, 0) + body + page
+    return bytes([12 if mend else 4, sender]) + struct.pack("<H", len(record)) + record
 
 
 def dsm_message(kind, flags, requester, acks, gfn, version):
@@ -213,16 +213,17 @@ HEAD, MEMBER = bytes([0x40]), bytes([0x41])  # a machine that runs: node 0, the 
 SEEDS["nodemsg"] = {
     "life": HEAD + node_message(1, READY, b"\0") + node_message(2, STOPPED, bytes([2, 0]) + bytes(206)),
     "config": bytes([0x81]) + node_message(0, CONFIG, struct.pack("<QQ", 0x40000000, 1000000000)),
-    "ipi": HEAD + node_message(1, IPI, struct.pack("<HBBBBH", 1, 0, 0x41, 0, 0, 0)) +
-           node_message(2, UNHALT, struct.pack("<H", 1)) + node_message(2, EOI, b"\x41"),
-    "dest": HEAD + node_message(1, DEST, struct.pack("<QHHHH", 0x1234, 2, 0, 0, 0)) + bytes([0, 0, 2, 0]) +
-            node_message(1, DEST_OK, struct.pack("<QHHHH", 0, 0, 0, 0, 0)),
+    "ipi": HEAD + node_message(1, IPI, struct.pack("<HBBBBH", 1, 0, 0x41, 0, 0, 0)) + \
+        node_message(2, UNHALT, struct.pack("<H", 1)) + node_message(2, EOI, b"\x41"),
+    "dest": HEAD + node_message(1, DEST, struct.pack("<QHHHH", 0x1234, 2, 0, 0, 0)) + bytes([0, 0, 2, 0]) + \
+        node_message(1, DEST_OK, struct.pack("<QHHHH", 0, 0, 0, 0, 0)),
     "io": HEAD + node_message(1, IO, struct.pack("<QQHBB4x", 0x60, 0, 2, 1, 0)) + bytes([0, 0, 4, 0]),
     "io-done": MEMBER + bytes([0, 0, 3, 0]) + node_message(0, IO_DONE, struct.pack("<QQHBB4x", 0x60, 7, 2, 1, 0)),
-    "dsm": MEMBER + bytes([0, 0, 0x80, 3]) +
-           node_message(0, DSM, dsm_message(7, 2, 1, 0, 3, 1), 24, 0, bytes(range(256)) * 16) +
-           node_message(0, DSM, dsm_message(1, 0, 0, 0, 3, 1)),
-    "request": HEAD + node_message(1, DSM, dsm_message(0, 0, 1, 0, 3, 0)) + node_message(2, DSM, dsm_message(1, 0, 2, 0, 3, 0)),
+    "dsm": MEMBER + bytes([0, 0, 0x80, 3]) + \
+        node_message(0, DSM, dsm_message(7, 2, 1, 0, 3, 1), 24, 0, bytes(range(256)) * 16) + \
+        node_message(0, DSM, dsm_message(1, 0, 0, 0, 3, 1)),
+    "request": HEAD + node_message(1, DSM, dsm_message(0, 0, 1, 0, 3, 0)) + \
+        node_message(2, DSM, dsm_message(1, 0, 2, 0, 3, 0)),
     "delta": MEMBER + node_message(0, DSM, dsm_message(6, 2, 1, 0, 3, 1), 24, 2, struct.pack("<HHQ", 5, 1, 99)),
 }
 
