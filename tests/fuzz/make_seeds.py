@@ -213,17 +213,21 @@ HEAD, MEMBER = bytes([0x40]), bytes([0x41])  # a machine that runs: node 0, the 
 SEEDS["nodemsg"] = {
     "life": HEAD + node_message(1, READY, b"\0") + node_message(2, STOPPED, bytes([2, 0]) + bytes(206)),
     "config": bytes([0x81]) + node_message(0, CONFIG, struct.pack("<QQ", 0x40000000, 1000000000)),
-    "ipi": HEAD + node_message(1, IPI, struct.pack("<HBBBBH", 1, 0, 0x41, 0, 0, 0)) + \
-        node_message(2, UNHALT, struct.pack("<H", 1)) + node_message(2, EOI, b"\x41"),
-    "dest": HEAD + node_message(1, DEST, struct.pack("<QHHHH", 0x1234, 2, 0, 0, 0)) + bytes([0, 0, 2, 0]) + \
-        node_message(1, DEST_OK, struct.pack("<QHHHH", 0, 0, 0, 0, 0)),
+    "ipi": b"".join((
+        HEAD, node_message(1, IPI, struct.pack("<HBBBBH", 1, 0, 0x41, 0, 0, 0)),
+        node_message(2, UNHALT, struct.pack("<H", 1)), node_message(2, EOI, b"\x41"))),
+    "dest": b"".join((
+        HEAD, node_message(1, DEST, struct.pack("<QHHHH", 0x1234, 2, 0, 0, 0)), bytes([0, 0, 2, 0]),
+        node_message(1, DEST_OK, struct.pack("<QHHHH", 0, 0, 0, 0, 0)))),
     "io": HEAD + node_message(1, IO, struct.pack("<QQHBB4x", 0x60, 0, 2, 1, 0)) + bytes([0, 0, 4, 0]),
     "io-done": MEMBER + bytes([0, 0, 3, 0]) + node_message(0, IO_DONE, struct.pack("<QQHBB4x", 0x60, 7, 2, 1, 0)),
-    "dsm": MEMBER + bytes([0, 0, 0x80, 3]) + \
-        node_message(0, DSM, dsm_message(7, 2, 1, 0, 3, 1), 24, 0, bytes(range(256)) * 16) + \
-        node_message(0, DSM, dsm_message(1, 0, 0, 0, 3, 1)),
-    "request": HEAD + node_message(1, DSM, dsm_message(0, 0, 1, 0, 3, 0)) + \
-        node_message(2, DSM, dsm_message(1, 0, 2, 0, 3, 0)),
+    "dsm": b"".join((
+        MEMBER, bytes([0, 0, 0x80, 3]),
+        node_message(0, DSM, dsm_message(7, 2, 1, 0, 3, 1), 24, 0, bytes(range(256)) * 16),
+        node_message(0, DSM, dsm_message(1, 0, 0, 0, 3, 1)))),
+    "request": b"".join((
+        HEAD, node_message(1, DSM, dsm_message(0, 0, 1, 0, 3, 0)),
+        node_message(2, DSM, dsm_message(1, 0, 2, 0, 3, 0)))),
     "delta": MEMBER + node_message(0, DSM, dsm_message(6, 2, 1, 0, 3, 1), 24, 2, struct.pack("<HHQ", 5, 1, 99)),
 }
 
