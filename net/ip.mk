@@ -2,15 +2,17 @@
 # too, as it stands between the network and what is ours.
 lwip_CFLAGS := -isystem $(DEPS)/lwip/src/include -isystem net/ip/lwip
 lwip_QUIET  := -w
+LWIP        := $(DEPS)/lwip
 LWIP_SRC    := $(addprefix core/,init.c def.c inet_chksum.c ip.c mem.c memp.c netif.c pbuf.c stats.c sys.c tcp.c \
                tcp_in.c tcp_out.c timeouts.c udp.c) \
                $(addprefix core/ipv4/,dhcp.c etharp.c icmp.c ip4.c ip4_addr.c) netif/ethernet.c
-$(call library,lwip,$(DEPS)/lwip/src,$(LWIP_SRC),net/ip/lwip/lwipopts.h net/ip/lwip/arch/cc.h,$(DEPS)/lwip/.stamp)
+LWIP_OURS   := net/ip/lwip/lwipopts.h net/ip/lwip/arch/cc.h
+$(call library,lwip,$(LWIP)/src,$(LWIP_SRC),$(LWIP_OURS),$(LWIP)/.stamp)
 
 $(HOST_OUT)/test_ip $(HOST_OUT)/test_netnode $(HOST_OUT)/test_console: $(HOST_OUT)/tests/host/fake_nic.o
 $(HOST_OUT)/test_console: $(HOST_OUT)/tests/host/tcp_rig.o
 
-$(eval $(call library_rules,lwip,$(DEPS)/lwip/src,$(LWIP_SRC),net/ip/lwip/lwipopts.h net/ip/lwip/arch/cc.h,$(DEPS)/lwip/.stamp,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
+$(eval $(call library_rules,lwip,$(LWIP)/src,$(LWIP_SRC),$(LWIP_OURS),$(LWIP)/.stamp,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
 FUZZ_IP_OBJ := $(patsubst %.c,$(FUZZ_OUT)/%.o,$(wildcard net/ip/*.c) tests/host/fake_nic.c tests/host/tcp_rig.c)
 $(FUZZ_IP_OBJ) $(FUZZ_OUT)/tests/fuzz/fuzz_console.o: | $(DEPS)/lwip/.stamp
 $(FUZZ_OUT)/fuzz_console: $(FUZZ_IP_OBJ) $(FUZZ_OUT)/liblwip.a

@@ -39,7 +39,8 @@ test-wire: $(NET_OUT)/test_transport $(NET_OUT)/test_cluster ## transport and fo
 
 # The hosted node, the switch in its path, and the bench: programs for Linux interfaces.
 WIRE_TOOLS := $(NET_OUT)/node $(NET_OUT)/switch $(NET_OUT)/bench
-$(NET_OUT)/node: tests/wire/node.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h tests/wire/version.h
+$(NET_OUT)/node: tests/wire/node.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) \
+                 tests/wire/packet.h tests/wire/version.h
 $(NET_OUT)/bench: tests/wire/bench.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h
 $(NET_OUT)/switch: tools/switch/switch.c tests/wire/packet.c tests/wire/packet.h
 $(WIRE_TOOLS):

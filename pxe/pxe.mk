@@ -13,5 +13,6 @@ netboot: $(NETBOOT_PARTS) guest-images ## for a real lab: build/netboot for its 
 	@cp $(IMAGES_OUT)/initrd.gz $(NETBOOT)/initrd
 	@tar -C $(BUILD) --owner=0 --group=0 -czf $(BUILD)/netboot.tar.gz netboot
 	@tools/usb-image $(NETBOOT) $(BUILD)/amalgam-usb.img
-	@echo "netboot: $(NETBOOT), $(BUILD)/netboot.tar.gz and $(BUILD)/amalgam-usb.img are ready; pxe/README.md says what for"
+	@echo "netboot: $(NETBOOT), $(BUILD)/netboot.tar.gz and $(BUILD)/amalgam-usb.img are ready;" \
+	  "pxe/README.md says what for"
 .PHONY: netboot

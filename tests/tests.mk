@@ -20,7 +20,8 @@ HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test
 HOST_COMMON := $(HOST_OUT)/tests/host/plat.o $(HOST_OUT)/tests/host/fake_virt.o $(HOST_OUT)/tests/host/virtio_rig.o
 
 # Those of hv/vmx that have VMX instructions get an array in place of a VMCS.
-$(patsubst %,$(HOST_OUT)/hv/vmx/%.o,vmx_event vmx_exit vmx_regs): HOST_EXTRA_CFLAGS += -include tests/host/test_vmx_fake.h
+$(patsubst %,$(HOST_OUT)/hv/vmx/%.o,vmx_event vmx_exit vmx_regs): \
+  HOST_EXTRA_CFLAGS += -include tests/host/test_vmx_fake.h
 
 $(HOST_OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -34,7 +35,7 @@ $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 	$(CC) $(HOST_CFLAGS) $(filter %.o,$^) $(HOST_LIB) $(HOST_LIBS) -lcmocka -lpthread -o $@
 
 # Serial ports and a network for hv/dev.
-$(HOST_OUT)/test_devices $(HOST_OUT)/test_virtdev $(HOST_OUT)/test_netcard $(HOST_OUT)/test_netdisk: $(HOST_OUT)/tests/host/dev_double.o
+$(addprefix $(HOST_OUT)/test_,devices virtdev netcard netdisk): $(HOST_OUT)/tests/host/dev_double.o
 # The emulator's surroundings.
 $(HOST_OUT)/test_emulate $(HOST_OUT)/test_emulate_exits $(HOST_OUT)/test_exits: $(HOST_OUT)/tests/host/emulate_rig.o
 

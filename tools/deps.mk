@@ -41,18 +41,19 @@ library = $(eval $(call library_users,$1,$2,$3,$4,$5)) \
           $(eval $(call library_rules,$1,$2,$3,$4,$5,$(HOST_OUT),HOST_CFLAGS))
 
 # Zydis, the instruction decoder: decoder alone, without libc. Only the emulator includes it:
-# `#include <Zydis/Zydis.h>` in hv/core and in its host tests. AVX-512 and Knights Corner are most of the
+# `#include <Zydis/Zydis.h>` in hv/insn and in its host tests. AVX-512 and Knights Corner are most of the
 # tables and nothing that reaches the emulator.
 zydis_CFLAGS := -DZYAN_NO_LIBC -DZYCORE_STATIC_BUILD -DZYDIS_STATIC_BUILD -DZYDIS_DISABLE_ENCODER \
                 -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_AVX512 -DZYDIS_DISABLE_KNC \
                 -isystem $(DEPS)/zydis/include -isystem $(DEPS)/zycore/usr/include
 zydis_QUIET  := -w -I$(DEPS)/zydis/src -include hv/insn/zydis_libc.h
 ZYDIS_SRC    := Decoder.c DecoderData.c MetaInfo.c Mnemonic.c Register.c SharedData.c Utils.c
+ZYDIS_OURS   := hv/insn/zydis_libc.h
 ZYDIS_STAMPS := $(DEPS)/zydis/.stamp $(DEPS)/zycore/.stamp
-$(call library,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),hv/insn/zydis_libc.h,$(ZYDIS_STAMPS))
+$(call library,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),$(ZYDIS_OURS),$(ZYDIS_STAMPS))
 # For the emulator's fuzzer, and for its comparison with this machine's CPU.
-$(eval $(call library_rules,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),hv/insn/zydis_libc.h,,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
-$(eval $(call library_rules,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),hv/insn/zydis_libc.h,,$(NATIVE_OUT),NATIVE_CFLAGS))
+$(eval $(call library_rules,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),$(ZYDIS_OURS),,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
+$(eval $(call library_rules,zydis,$(DEPS)/zydis/src,$(ZYDIS_SRC),$(ZYDIS_OURS),,$(NATIVE_OUT),NATIVE_CFLAGS))
 $(FUZZ_OBJ) $(FUZZ_OUT)/tests/fuzz/fuzz_emulate.o $(FUZZ_OUT)/tests/host/emulate_rig.o $(NATIVE_OBJ): | $(ZYDIS_STAMPS)
 
 # LZ4, which packs pages for the wire: `#include <lz4.h>` in net/pages/pack.c. Its table has the size of what

@@ -25,3 +25,14 @@ def read(path):
 
 def exists(path):
     return os.path.exists(os.path.join(ROOT, path))
+
+
+def files():
+    """Text files of the tree, from its root, in order."""
+    for folder, subs, names in os.walk(ROOT):
+        subs[:] = sorted(sub for sub in subs if sub not in ("build", ".git", "corpus"))
+        for name in sorted(names):
+            path = os.path.relpath(os.path.join(folder, name), ROOT)
+            with open(os.path.join(ROOT, path), "rb") as file:
+                if b"\0" not in file.read(4096):
+                    yield path

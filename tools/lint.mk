@@ -21,8 +21,9 @@ check-static: ## cppcheck over the hypervisor
 	@cppcheck $(CPPCHECK) --template='{file}:{line}: {severity}: {message} [{id}]' $(HOUSE)
 
 # $(call tidy,FILES,FLAGS): .clang-tidy has the checks. Its second stream only counts; the first tells.
+NOT_CLANG := $(WARNINGS) -MMD -MP -maccumulate-outgoing-args
 tidy = @printf '%s\n' $(sort $1) | xargs -n 8 -P 2 sh -c \
-       'clang-tidy --quiet "$$@" -- $(filter-out $(WARNINGS) -MMD -MP -maccumulate-outgoing-args,$2) 2>>$(BUILD)/tidy.log' tidy
+       'clang-tidy --quiet "$$@" -- $(filter-out $(NOT_CLANG),$2) 2>>$(BUILD)/tidy.log' tidy
 check-tidy: | $(addsuffix /.stamp,$(addprefix $(DEPS)/,zydis zycore lz4 lwip)) ## clang-tidy over the hypervisor and the boot images
 	@rm -f $(BUILD)/tidy.log
 	$(call tidy,$(filter %.c,$(HV_SRC)),$(HV_CFLAGS) $(HV_EXTRA_CFLAGS))

@@ -39,7 +39,7 @@ entry_on_stack:
 	jmp 0b
 	.size entry_on_stack, . - entry_on_stack
 
-	/* One 16-byte stub per vector; #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX push an error code. */
+	/* A 16-byte stub per vector; #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX push an error code. */
 	.section .text.irq_stubs, "ax", @progbits
 	.balign 16
 	.globl irq_stubs
@@ -48,7 +48,8 @@ irq_stubs:
 	.set vector, 0
 	.rept 256
 	.balign 16
-	.if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21 && vector != 29 && vector != 30
+	.if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21 && \
+	    vector != 29 && vector != 30
 	push $0
 	.endif
 	push $vector

@@ -31,7 +31,7 @@ smp_trampoline:
 	rdmsr
 	or $EFER_LME_NXE, %eax
 	wrmsr
-	/* SDM vol. 3, 9.8.5: PE and PG in one step leave CS 16-bit until the jump. INIT leaves CD and NW set. */
+	/* SDM vol. 3, 9.8.5: PE and PG in one step leave CS 16-bit until the jump. INIT sets CD and NW. */
 	mov $CR0_PE_PG_WP_NE, %eax
 	mov %eax, %cr0
 	ljmpl *OFF(jump)

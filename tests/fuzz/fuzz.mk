@@ -11,7 +11,8 @@ FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_LIB    := $(FUZZ_OUT)/libportable.a
 FUZZ_OBJ    := $(PORTABLE_SRC:%.c=$(FUZZ_OUT)/%.o) \
-               $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c $(wildcard hv/insn/*.c) hv/cpu/cr.c hv/core/options.c hv/x86/acpi.c hv/x86/mptable.c) $(NET_DRIVER_SRC:%.c=$(FUZZ_OUT)/%.o)
+               $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c $(wildcard hv/insn/*.c) hv/cpu/cr.c hv/core/options.c \
+               hv/x86/acpi.c hv/x86/mptable.c $(NET_DRIVER_SRC))
 
 $(FUZZ_OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -44,7 +45,8 @@ check-fuzz: $(FUZZ_NAMES:%=check-fuzz-%) ## every fuzzer for FUZZ_RUNS inputs fr
 # The first directory is the one libFuzzer adds to; the seeds in the tree are only read.
 $(FUZZ_NAMES:%=check-fuzz-%): check-fuzz-%: $(FUZZ_OUT)/fuzz_%
 	@mkdir -p $(FUZZ_OUT)/corpus/$*
-	$< -runs=$$(( $(FUZZ_RUNS) / $(or $(FUZZ_SLOW_$*),1) )) -seed=1 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
+	$< -runs=$$(( $(FUZZ_RUNS) / $(or $(FUZZ_SLOW_$*),1) )) \
+	  -seed=1 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
 	  -verbosity=0 -artifact_prefix=$(FUZZ_OUT)/$*- \
 	  $(FUZZ_OUT)/corpus/$* $(wildcard tests/fuzz/corpus/$*)
 
