@@ -95,7 +95,9 @@ static void add_if(const struct apic_book *book, unsigned cpu, const struct apic
 		cpuset_add(out, cpu);
 }
 
-/* Leaves one member of the set: the next one after the CPU that was chosen last, be that in the set or not. */
+/*
+ * Leaves one member of the set: the next one after the CPU that was chosen last, be that in the set or not.
+ */
 static void keep_one(struct apic_book *book, struct cpuset *set)
 {
 	uint32_t last = atomic_load_explicit(&book->lowest, memory_order_relaxed);

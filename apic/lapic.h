@@ -131,9 +131,10 @@ void lapic_reset_init(struct lapic *l);
 void lapic_virtual_wire(struct lapic *l);
 
 /*
- * xAPIC MMIO, 32-bit accesses; offset below 4096. A reserved register reads 0, ignores writes and is
- * logged in ESR (look at lapic_pending after a read too: logging may interrupt). Call them only while IA32_APIC_BASE says xAPIC mode (lapic_mode): in the others the
- * page is plain memory or nothing, which is hv/core's to decide. SDM vol. 3, 11.4.1
+ * xAPIC MMIO, 32-bit accesses; offset below 4096. A reserved register reads 0, ignores writes and is logged
+ * in ESR (look at lapic_pending after a read too: logging may interrupt). Call them only while IA32_APIC_BASE
+ * says xAPIC mode (lapic_mode): in the others the page is plain memory or nothing, which is hv/core's to
+ * decide. SDM vol. 3, 11.4.1
  */
 uint32_t lapic_mmio_read(struct lapic *l, uint32_t offset, uint64_t now_tsc);
 void lapic_mmio_write(struct lapic *l, uint32_t offset, uint32_t value, uint64_t now_tsc,

@@ -15,8 +15,8 @@ enum access {
 
 struct rule {
 	uint8_t access;
-	uint32_t
-		writable; /* other bits are ignored by the xAPIC, #GP in x2APIC unless ignored there */
+	/* other bits are ignored by the xAPIC, #GP in x2APIC unless ignored there */
+	uint32_t writable;
 	uint32_t ignored; /* x2APIC: read-only bits that may be written */
 };
 

@@ -56,8 +56,8 @@ const char *coreload_plan(struct coreload *c, const uint8_t *elf, uint32_t size,
 
 	if (size < sizeof(*h) || h->ident[0] != 0x7f || h->ident[1] != 'E' || h->ident[2] != 'L' ||
 	    h->ident[3] != 'F' || h->machine != EM_X86_64)
-		return "the core inside this boot image is not a 64-bit x86 ELF file; build the "
-		       "image again";
+		return "the core inside this boot image is not a 64-bit x86 ELF file; "
+		       "build the image again";
 	if (h->phentsize != sizeof(*s) || h->phoff > size ||
 	    h->phnum > (size - h->phoff) / sizeof(*s))
 		return "the core inside this boot image is cut short; build the image again";
@@ -70,8 +70,8 @@ const char *coreload_plan(struct coreload *c, const uint8_t *elf, uint32_t size,
 		if (s[i].offset > size || s[i].filesz > size - s[i].offset ||
 		    s[i].filesz > s[i].memsz || s[i].vaddr < HANDOFF_CORE_VIRT ||
 		    s[i].vaddr - HANDOFF_CORE_VIRT > CORE_MAX || s[i].memsz > CORE_MAX)
-			return "the core inside this boot image has a segment out of bounds; build "
-			       "the image again";
+			return "the core inside this boot image has a segment out of bounds; "
+			       "build the image again";
 		if (s[i].vaddr + s[i].memsz - HANDOFF_CORE_VIRT > end)
 			end = s[i].vaddr + s[i].memsz - HANDOFF_CORE_VIRT;
 	}

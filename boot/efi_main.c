@@ -127,8 +127,8 @@ static EFI_STATUS add_file(const char *name, const char *args)
 	}
 	st = efi_source_read(&source, name, &file);
 	if (st == EFI_NOT_FOUND)
-		Print(L"amalgam: boot file '%a' is not there; put it beside amalgam.efi or correct "
-		      L"amalgam.cfg\n",
+		Print(L"amalgam: boot file '%a' is not there; "
+		      L"put it beside amalgam.efi or correct amalgam.cfg\n",
 		      name);
 	if (EFI_ERROR(st))
 		return st;
@@ -232,8 +232,8 @@ static BOOLEAN has_five_levels(void)
 	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
 	if (!(cr4 >> 12 & 1))
 		return FALSE;
-	Print(L"amalgam: the firmware runs with 5-level paging; switch that off in its setup, or "
-	      L"boot with BIOS\n");
+	Print(L"amalgam: the firmware runs with 5-level paging; switch that off in its setup, "
+	      L"or boot with BIOS\n");
 	return TRUE;
 }
 

@@ -87,8 +87,8 @@ void __stack_chk_fail(void)
 static void set(uint64_t base, uint64_t size, enum handoff_kind kind)
 {
 	if (!ranges_set(&work, base, size, kind))
-		stop("the memory map has more pieces than the boot image can take; this firmware "
-		     "is not supported");
+		stop("the memory map has more pieces than the boot image can take; "
+		     "this firmware is not supported");
 }
 
 /* 3.3, "mmap_*": types as in ACPI 6.4, table 15.4. */
@@ -114,8 +114,8 @@ static void read_memory_map(const struct info *info)
 
 	if (!(info->flags & INFO_MMAP)) {
 		if (!(info->flags & INFO_MEM))
-			stop("the boot loader gave no memory map; use a Multiboot 1 loader such as "
-			     "iPXE");
+			stop("the boot loader gave no memory map; "
+			     "use a Multiboot 1 loader such as iPXE");
 		set(0, (uint64_t)info->mem_lower << 10, HANDOFF_RAM);
 		set(1u << 20, (uint64_t)info->mem_upper << 10, HANDOFF_RAM);
 		return;
@@ -278,9 +278,8 @@ void multiboot_main(uint32_t magic, const struct info *info)
 
 	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
 	if (magic != LOADER_MAGIC)
-		stop("not started by a Multiboot 1 loader; boot this image with iPXE's 'kernel' "
-		     "command or GRUB's "
-		     "'multiboot'");
+		stop("not started by a Multiboot 1 loader; "
+		     "boot this image with iPXE's 'kernel' command or GRUB's 'multiboot'");
 	if (!coreload_cpu_has_long_mode())
 		stop("this CPU has no 64-bit mode; Amalgam needs an x86-64 CPU with VT-x and EPT");
 	work.magic = HANDOFF_MAGIC;

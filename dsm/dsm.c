@@ -64,8 +64,8 @@ static int dispatch(struct step *s, uint16_t from, const struct dsm_msg *m)
 	if (!to_home)
 		return page_message(s, from, m);
 	if (dsm_home(s->d, m->gfn) != s->d->cfg.self)
-		return step_stop(s, "a peer asked this node for a page it is not home to: the "
-				    "nodes disagree about homes");
+		return step_stop(s, "a peer asked this node for a page it is not home to: "
+				    "the nodes disagree about homes");
 	return home_message(s, from, m);
 }
 

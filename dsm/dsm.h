@@ -37,7 +37,9 @@ struct dsm_config {
 	unsigned stripe_shift;
 	uint32_t slot_count;
 	const uint16_t *slots;
-	/* Frames for copies of pages homed elsewhere; at least agents * (set_max + kept_max) + ahead_max + 1. */
+	/*
+	 * Frames for copies of pages homed elsewhere; at least agents * (set_max + kept_max) + ahead_max + 1.
+	 */
 	uint32_t cache_frames;
 	uint32_t cache_reserve; /* eviction starts when fewer than these are free */
 	/*

@@ -1,14 +1,16 @@
 /*
- * Pages that are about to be written for the first time, one after the other: an image that is unpacked, memory
- * that the guest clears before it hands it out. Each would cost a fault, and most of them a round trip, to learn
- * that the page is all zeros. Where a page is to be written and those before it were written first by this node,
- * it asks for as many after it as there are before it, at most `ahead_max`; the requests and their grants go
- * together in a frame or two. A page that comes so is mapped at once and held for nobody. To the protocol it is a
- * write fault that the guest might have made, like those of dsm_guess.c; so it must be memory, which the engine
- * can't tell: what is asked for ahead ends where `ahead_shift` says that a hole may begin.
+ * Pages that are about to be written for the first time, one after the other: an image that is unpacked,
+ * memory that the guest clears before it hands it out. Each would cost a fault, and most of them a round
+ * trip, to learn that the page is all zeros. Where a page is to be written and those before it were written
+ * first by this node, it asks for as many after it as there are before it, at most `ahead_max`; the requests
+ * and their grants go together in a frame or two. A page that comes so is mapped at once and held for nobody.
+ * To the protocol it is a write fault that the guest might have made, like those of dsm_guess.c; so it must
+ * be memory, which the engine can't tell: what is asked for ahead ends where `ahead_shift` says that a hole
+ * may begin.
  *
- * Left out: one request for a run of pages. The home would grant what it finds unwritten, one message each way; but
- * a grant whose extent nobody asked for needs states of its own at both ends, and homes change every few pages.
+ * Left out: one request for a run of pages. The home would grant what it finds unwritten, one message each
+ * way; but a grant whose extent nobody asked for needs states of its own at both ends, and homes change every
+ * few pages.
  */
 #include "dsm/dsm_state.h"
 

@@ -2,12 +2,12 @@
  * Which pages are read only to be written soon: data under a lock goes from node to node that way, and would
  * cost each of them a fetch for the read and an upgrade for the write (migratory sharing). A page that was
  * upgraded here often enough is asked for with the right to write at once. It is mapped for reading only at
- * first, so that a fault that costs no message tells whether the guess was right; one that was wrong takes the
- * page back to where it began. A guess is a write fault that the guest has not made, which it might at any
- * time: nothing that is shown of the protocol depends on it.
+ * first, so that a fault that costs no message tells whether the guess was right; one that was wrong takes
+ * the page back to where it began. A guess is a write fault that the guest has not made, which it might at
+ * any time: nothing that is shown of the protocol depends on it.
  *
- * Left out: a mark at the home, which would see the pattern of all nodes at once. Its answer would differ from
- * what was asked, and it would need the copies' history in the directory's 16 bytes.
+ * Left out: a mark at the home, which would see the pattern of all nodes at once. Its answer would differ
+ * from what was asked, and it would need the copies' history in the directory's 16 bytes.
  */
 #include "dsm/dsm_state.h"
 

@@ -138,8 +138,8 @@ static int home_put(struct step *s, uint16_t from, struct page *p, uint64_t *dir
 	if (DSM_MUTANT(MUT_STALE_PUT) && m->flags & DSM_F_PAGE)
 		owner = current = true;
 	if (current && owner != !!(m->flags & DSM_F_PAGE))
-		return step_stop(s, "a peer evicted a page it owns without sending it, or sent one "
-				    "it does not own");
+		return step_stop(s, "a peer evicted a page it owns without sending it, "
+				    "or sent one it does not own");
 	if (current && owner) {
 		/* With a read of our own under way the page is coming to us from `from` as well. */
 		if (p->state == PAGE_NONE && p->pend == PEND_NONE) {

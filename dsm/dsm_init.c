@@ -73,8 +73,8 @@ static int check_nodes(const struct dsm_config *c, struct why *why)
 			       c->nodes);
 	if (c->slot_count < 1 || c->slot_count > UINT16_MAX || c->stripe_shift > 30 || !c->slots)
 		return why_set(why, ERR_RANGE,
-			       "dsm: the table of homes has %u slots of 2^%u pages; 1 to "
-			       "65535 of at most 2^30 are expected",
+			       "dsm: the table of homes has %u slots of 2^%u pages; "
+			       "1 to 65535 of at most 2^30 are expected",
 			       c->slot_count, c->stripe_shift);
 	for (uint32_t i = 0; i < c->slot_count; i++) {
 		if (c->slots[i] >= c->nodes)
@@ -89,8 +89,7 @@ static int check_sizes(const struct dsm_config *c, struct why *why)
 {
 	if (c->agents < 1 || c->agents > c->peer_agents)
 		return why_set(why, ERR_RANGE,
-			       "dsm: %u agents here; 1 to the cluster's most, %u, are "
-			       "expected",
+			       "dsm: %u agents here; 1 to the cluster's most, %u, are expected",
 			       c->agents, c->peer_agents);
 	if (c->set_max < 1 || c->set_max > DSM_SET_MAX)
 		return why_set(why, ERR_RANGE,
@@ -102,9 +101,9 @@ static int check_sizes(const struct dsm_config *c, struct why *why)
 			       (unsigned long long)c->gfns);
 	if (c->cache_frames < (uint32_t)c->agents * (c->set_max + c->kept_max) + c->ahead_max + 1)
 		return why_set(why, ERR_RANGE,
-			       "dsm: %u frames for other nodes' pages are too few for %u "
-			       "agents with %u pages each and %u pages asked for ahead; give the "
-			       "node more memory",
+			       "dsm: %u frames for other nodes' pages are too few for %u agents "
+			       "with %u pages each and %u pages asked for ahead; "
+			       "give the node more memory",
 			       c->cache_frames, c->agents, c->set_max + c->kept_max, c->ahead_max);
 	if (c->cache_reserve >= c->cache_frames)
 		return why_set(why, ERR_RANGE,

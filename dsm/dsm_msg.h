@@ -32,8 +32,10 @@ struct dsm_msg {
 	/* DSM_DATA, DSM_GRANT, DSM_ACK: how long the holder kept the order, see dsm_waited() */
 	uint16_t waited;
 	gfn_t gfn;
-	/* At most DSM_VERSION_MAX, 48 bits on the wire; never wraps: 2^48 writes of a page are 89 years of one
-	 * every 10 us. */
+	/*
+	 * At most DSM_VERSION_MAX, 48 bits on the wire; never wraps: 2^48 writes of a page are 89 years of
+	 * one every 10 us.
+	 */
 	uint64_t version;
 };
 

@@ -153,12 +153,12 @@ int page_defer(struct step *s, struct page *p, const struct dsm_msg *m)
 		return 0;
 	}
 	if (!here && !p->pend)
-		return step_stop(s, "a peer asked for a copy of a page that this node does not "
-				    "have: the cluster's directories disagree");
+		return step_stop(s, "a peer asked for a copy of a page that this node does "
+				    "not have: the cluster's directories disagree");
 	it = item_push(s->d, p);
 	if (!it)
-		return step_stop(s, "more requests wait than all nodes together may make: a peer "
-				    "breaks the protocol");
+		return step_stop(s, "more requests wait than all nodes together may make: "
+				    "a peer breaks the protocol");
 	it->type = m->type;
 	it->flags = m->flags;
 	it->requester = m->requester;
@@ -172,8 +172,8 @@ int page_defer(struct step *s, struct page *p, const struct dsm_msg *m)
 }
 
 /*
- * What a fetch takes that nobody holds back. What holders made us wait does not count: holds grow with this time,
- * and would make each other grow. It follows the quick ones, and rises slowly.
+ * What a fetch takes that nobody holds back. What holders made us wait does not count: holds grow with this
+ * time, and would make each other grow. It follows the quick ones, and rises slowly.
  */
 static void fetch_took(struct dsm *d, uint64_t took, uint16_t waited)
 {
@@ -235,8 +235,8 @@ static int on_grant(struct step *s, struct page *p, const struct dsm_msg *m)
 	if (p->pend != PEND_WRITE || p->granted || m->version == 0)
 		return step_stop(s, "a peer granted a write nobody here has asked for");
 	if (!with_content && !current)
-		return step_stop(s, "a peer granted a write without the page, but the copy here is "
-				    "not current");
+		return step_stop(s, "a peer granted a write without the page, "
+				    "but the copy here is not current");
 	fill_from(s, p, m);
 	dsm_count(s->d)->upgrades += !with_content;
 	p->granted = m->version;

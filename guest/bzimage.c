@@ -68,11 +68,10 @@ static int check_header(struct kernel *k, struct why *why)
 	const uint8_t *p = k->image;
 
 	if (!bzimage_detect(p, k->size))
-		return why_set(
-			why, ERR_INVALID,
-			"the kernel image of %zu bytes is no Linux bzImage: expected the boot flag "
-			"0xaa55 at 0x1fe and \"HdrS\" at 0x202",
-			k->size);
+		return why_set(why, ERR_INVALID,
+			       "the kernel image of %zu bytes is no Linux bzImage: "
+			       "expected the boot flag 0xaa55 at 0x1fe and \"HdrS\" at 0x202",
+			       k->size);
 	k->version = load_u16(p + VERSION);
 	if (k->version < VERSION_2_10)
 		return why_set(why, ERR_UNSUPPORTED,
@@ -80,20 +79,19 @@ static int check_header(struct kernel *k, struct why *why)
 			       "(Linux 2.6.31)",
 			       k->version >> 8, k->version & 0xffu);
 	if (k->size < HEADER_MAX)
-		return why_set(
-			why, ERR_INVALID,
-			"the Linux kernel image ends after %zu bytes, within its setup header",
-			k->size);
+		return why_set(why, ERR_INVALID,
+			       "the Linux kernel image ends after %zu bytes, "
+			       "within its setup header",
+			       k->size);
 	k->header_end = MAGIC + p[JUMP_LENGTH];
 	if (k->header_end < HEADER_END || k->header_end > HEADER_MAX)
 		return why_set(why, ERR_INVALID,
 			       "the Linux kernel's setup header ends at %#x; expected %#x to %#x",
 			       k->header_end, HEADER_END, HEADER_MAX);
 	if (!(p[LOADFLAGS] & LOADED_HIGH))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"the Linux kernel is a zImage, made to be loaded below 1 MiB; expected "
-			"a bzImage");
+		return why_set(why, ERR_UNSUPPORTED,
+			       "the Linux kernel is a zImage, made to be loaded below 1 MiB; "
+			       "expected a bzImage");
 	return 0;
 }
 
@@ -105,10 +103,10 @@ static int check_size(struct kernel *k, struct why *why)
 
 	k->setup_size = (sectors + 1) * SECTOR;
 	if (k->setup_size >= k->size)
-		return why_set(
-			why, ERR_INVALID,
-			"the Linux kernel image has %zu bytes, but its setup code alone has %zu",
-			k->size, k->setup_size);
+		return why_set(why, ERR_INVALID,
+			       "the Linux kernel image has %zu bytes, "
+			       "but its setup code alone has %zu",
+			       k->size, k->setup_size);
 	if (system > align_up(k->size - k->setup_size, 16))
 		return why_set(why, ERR_INVALID,
 			       "the Linux kernel image is cut short: %zu bytes of %llu are there",
@@ -126,20 +124,18 @@ static int check_room(struct kernel *k, uint64_t ram_end, struct why *why)
 	k->run = load_u64(p + PREF_ADDRESS);
 	if (p[RELOCATABLE]) {
 		if (!alignment || alignment & (alignment - 1))
-			return why_set(
-				why, ERR_INVALID,
-				"the Linux kernel wants an alignment of %#x; expected a power of "
-				"two",
-				alignment);
+			return why_set(why, ERR_INVALID,
+				       "the Linux kernel wants an alignment of %#x; "
+				       "expected a power of two",
+				       alignment);
 		k->run = MAX(align_up(LAYOUT_HIGH_MEMORY, alignment), k->run);
 	}
 	k->run_end = k->run + load_u32(p + INIT_SIZE);
 	if (k->run < LAYOUT_HIGH_MEMORY || k->run_end < k->run ||
 	    MAX(k->run_end, load_end) > ram_end)
 		return why_set(why, ERR_RANGE,
-			       "the Linux kernel needs memory from %#llx to %#llx, the guest's RAM "
-			       "goes from "
-			       "0x100000 to %#llx; give it more memory",
+			       "the Linux kernel needs memory from %#llx to %#llx, "
+			       "the guest's RAM goes from 0x100000 to %#llx; give it more memory",
 			       (unsigned long long)MIN(k->run, LAYOUT_HIGH_MEMORY),
 			       (unsigned long long)MAX(k->run_end, load_end),
 			       (unsigned long long)ram_end);
@@ -166,12 +162,11 @@ static int load_initrd(const struct load_request *req, const struct kernel *k, u
 		return 0;
 	base = size <= limit ? align_down(limit - size, PAGE_SIZE) : 0;
 	if (base < k->run_end)
-		return why_set(
-			why, ERR_RANGE,
-			"the initrd of %llu bytes does not fit between the kernel's end at %#llx "
-			"and %#llx; give the guest more memory",
-			(unsigned long long)size, (unsigned long long)k->run_end,
-			(unsigned long long)limit);
+		return why_set(why, ERR_RANGE,
+			       "the initrd of %llu bytes does not fit between the kernel's end "
+			       "at %#llx and %#llx; give the guest more memory",
+			       (unsigned long long)size, (unsigned long long)k->run_end,
+			       (unsigned long long)limit);
 	set_u32(zero_page + RAMDISK_IMAGE, (uint32_t)base);
 	set_u32(zero_page + RAMDISK_SIZE, (uint32_t)size);
 	for (unsigned i = 0; i < req->file_count && !err; i++) {

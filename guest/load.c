@@ -37,11 +37,11 @@ int load_image(const struct load_request *req, struct load_result *out, struct w
 	case IMAGE_MULTIBOOT:
 		return multiboot_load(req, out, why);
 	default:
-		return why_set(
-			why, ERR_INVALID,
-			"the kernel image of %zu bytes is neither a Linux bzImage (no \"HdrS\" at "
-			"0x202) nor a Multiboot image (no header in the first 8 KiB)",
-			req->size);
+		return why_set(why, ERR_INVALID,
+			       "the kernel image of %zu bytes is neither a Linux bzImage "
+			       "(no \"HdrS\" at 0x202) nor a Multiboot image "
+			       "(no header in the first 8 KiB)",
+			       req->size);
 	}
 }
 
@@ -49,8 +49,8 @@ int load_write(gpa_t gpa, const void *bytes, size_t size, const char *what, stru
 {
 	if (gmem_write(gpa, bytes, size))
 		return why_set(why, ERR_RANGE,
-			       "the guest has no RAM at %#llx for %s of %zu bytes; give it more "
-			       "memory",
+			       "the guest has no RAM at %#llx for %s of %zu bytes; "
+			       "give it more memory",
 			       (unsigned long long)gpa, what, size);
 	return 0;
 }

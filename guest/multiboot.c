@@ -123,22 +123,19 @@ static int add_segment(struct plan *p, const struct segment *s, const struct loa
 		return why_set(why, ERR_UNSUPPORTED,
 			       "the Multiboot image has more than %u segments to load", SEGMENTS);
 	if (s->file_size > s->size)
-		return why_set(
-			why, ERR_INVALID,
-			"a segment of the Multiboot image has %u bytes in the file for %u in "
-			"memory",
-			s->file_size, s->size);
+		return why_set(why, ERR_INVALID,
+			       "a segment of the Multiboot image has %u bytes "
+			       "in the file for %u in memory",
+			       s->file_size, s->size);
 	if (!range_within(s->offset, s->file_size, req->size))
-		return why_set(
-			why, ERR_INVALID,
-			"a segment of the Multiboot image goes from %#x to %#llx in the file, "
-			"which has %zu bytes",
-			s->offset, (unsigned long long)s->offset + s->file_size, req->size);
+		return why_set(why, ERR_INVALID,
+			       "a segment of the Multiboot image goes from %#x to %#llx "
+			       "in the file, which has %zu bytes",
+			       s->offset, (unsigned long long)s->offset + s->file_size, req->size);
 	if (!in_free_ram(s, ram_end))
 		return why_set(why, ERR_RANGE,
-			       "the Multiboot image wants memory from %#x to %#llx; free are "
-			       "0x1000 to %#x, "
-			       "%#x to %#x and 0x100000 to %#llx",
+			       "the Multiboot image wants memory from %#x to %#llx; "
+			       "free are 0x1000 to %#x, %#x to %#x and 0x100000 to %#llx",
 			       s->base, (unsigned long long)s->base + s->size, LOAD_GDT,
 			       LOAD_INFO_END, LAYOUT_EBDA, (unsigned long long)ram_end);
 	for (unsigned i = 0; i < p->count; i++) {
@@ -161,22 +158,20 @@ static int plan_addresses(const struct load_request *req, unsigned header, struc
 	struct segment s;
 
 	if (header + HEADER_ADDRESSES > req->size)
-		return why_set(
-			why, ERR_INVALID,
-			"the Multiboot image ends after %zu bytes, within its header's address "
-			"fields",
-			req->size);
+		return why_set(why, ERR_INVALID,
+			       "the Multiboot image ends after %zu bytes, "
+			       "within its header's address fields",
+			       req->size);
 	header_addr = load_u32(h + 12);
 	load = load_u32(h + 16);
 	load_end = load_u32(h + 20);
 	bss_end = load_u32(h + 24);
 	p->entry = load_u32(h + 28);
 	if (header_addr < load || header_addr - load > header)
-		return why_set(
-			why, ERR_INVALID,
-			"the Multiboot header says it is at %#x with the image at %#x, but it is "
-			"%#x bytes into the file",
-			header_addr, load, header);
+		return why_set(why, ERR_INVALID,
+			       "the Multiboot header says it is at %#x with the image at %#x, "
+			       "but it is %#x bytes into the file",
+			       header_addr, load, header);
 	s.offset = header - (header_addr - load);
 	if (load_end && load_end < load)
 		return why_set(why, ERR_INVALID,
@@ -194,25 +189,22 @@ static int check_elf(const struct load_request *req, struct why *why)
 	unsigned phnum, phentsize;
 
 	if (req->size < ELF_HEADER || load_u32(e) != 0x464c457f)
-		return why_set(
-			why, ERR_INVALID,
-			"the Multiboot image has no address fields and is no ELF file; expected "
-			"one of them");
+		return why_set(why, ERR_INVALID,
+			       "the Multiboot image has no address fields and is no ELF file; "
+			       "expected one of them");
 	if (e[4] != ELF_CLASS_32 || e[5] != ELF_LITTLE || load_u16(e + 18) != ELF_386 ||
 	    load_u16(e + 16) != ELF_EXEC)
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"the Multiboot image is an ELF file of class %u, type %u, machine %u; "
-			"expected a 32-bit executable for the 80386 (1, 2, 3)",
-			e[4], load_u16(e + 16), load_u16(e + 18));
+		return why_set(why, ERR_UNSUPPORTED,
+			       "the Multiboot image is an ELF file of class %u, type %u, machine "
+			       "%u; expected a 32-bit executable for the 80386 (1, 2, 3)",
+			       e[4], load_u16(e + 16), load_u16(e + 18));
 	phentsize = load_u16(e + 42);
 	phnum = load_u16(e + 44);
 	if (phentsize != ELF_PHDR ||
 	    !range_within(load_u32(e + 28), (uint64_t)phnum * ELF_PHDR, req->size))
 		return why_set(why, ERR_INVALID,
-			       "the ELF program header table (%u entries of %u bytes at %#x) is "
-			       "not within "
-			       "the file's %zu bytes",
+			       "the ELF program header table (%u entries of %u bytes at %#x) "
+			       "is not within the file's %zu bytes",
 			       phnum, phentsize, load_u32(e + 28), req->size);
 	return 0;
 }
@@ -268,10 +260,10 @@ static int load_segments(const struct load_request *req, const struct plan *p, s
 		if (err)
 			return err;
 		if (gmem_fill(s->base + (gpa_t)s->file_size, 0, s->size - s->file_size))
-			return why_set(
-				why, ERR_RANGE,
-				"the guest has no RAM for %u bytes at %#x of the Multiboot image",
-				s->size, s->base);
+			return why_set(why, ERR_RANGE,
+				       "the guest has no RAM for %u bytes at %#x "
+				       "of the Multiboot image",
+				       s->size, s->base);
 	}
 	return 0;
 }
@@ -282,11 +274,10 @@ static int put_string(struct strings *s, const char *text, uint32_t *at, struct 
 	size_t size = strlen(text) + 1;
 
 	if (size > LOAD_INFO_END - s->next)
-		return why_set(
-			why, ERR_RANGE,
-			"the command lines of the Multiboot image and its modules have more than "
-			"the %u bytes that are set aside",
-			(unsigned)(LOAD_INFO_END - LOAD_INFO - sizeof(struct info_page)));
+		return why_set(why, ERR_RANGE,
+			       "the command lines of the Multiboot image and its modules have more "
+			       "than the %u bytes that are set aside",
+			       (unsigned)(LOAD_INFO_END - LOAD_INFO - sizeof(struct info_page)));
 	*at = s->next;
 	s->next += (uint32_t)size;
 	return load_write(*at, text, size, "a command line", why);
@@ -312,8 +303,8 @@ static int load_modules(const struct load_request *req, uint64_t from, struct in
 		if (!range_within(at, f->size, ram_end))
 			return why_set(why, ERR_RANGE,
 				       "Multiboot module %u of %zu bytes does not fit between "
-				       "%#llx and the "
-				       "end of RAM at %#llx; give the guest more memory",
+				       "%#llx and the end of RAM at %#llx; "
+				       "give the guest more memory",
 				       i + 1, f->size, (unsigned long long)at,
 				       (unsigned long long)ram_end);
 		err = load_write(at, f->data, f->size, "a Multiboot module", why);
@@ -374,10 +365,10 @@ static int make_plan(const struct load_request *req, struct plan *p, struct why 
 	uint32_t flags;
 
 	if (header < 0)
-		return why_set(
-			why, ERR_INVALID,
-			"the kernel image of %zu bytes has no Multiboot header in its first 8 KiB",
-			req->size);
+		return why_set(why, ERR_INVALID,
+			       "the kernel image of %zu bytes has no Multiboot header "
+			       "in its first 8 KiB",
+			       req->size);
 	flags = load_u32(req->image + header + 4);
 	if (flags & FLAGS_REQUIRED & ~(FLAG_ALIGN | FLAG_MEMORY))
 		return why_set(why, ERR_UNSUPPORTED,

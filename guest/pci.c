@@ -102,11 +102,10 @@ static int place_bar(struct pci *bus, struct pci_device *dev, unsigned i, struct
 		return 0;
 	if (bar->size < (io ? 4u : 16u) || bar->size & (bar->size - 1) ||
 	    (wide && (i + 1 == PCI_BARS || dev->bar[i + 1].kind != PCI_BAR_NONE)))
-		return why_set(
-			why, ERR_INVALID,
-			"BAR %u of PCI device %s has %u bytes; expected a power of two, and a "
-			"free BAR after a 64-bit one",
-			i, dev->name, bar->size);
+		return why_set(why, ERR_INVALID,
+			       "BAR %u of PCI device %s has %u bytes; expected a power of two, "
+			       "and a free BAR after a 64-bit one",
+			       i, dev->name, bar->size);
 	base = io ? take(&bus->next_io, 0x10000, bar->size)
 		  : take(&bus->next_mem, LAYOUT_PCI_MMIO_END, bar->size);
 	if (!base)

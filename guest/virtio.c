@@ -136,12 +136,11 @@ void virtio_set_status(struct virtio *v, uint8_t status)
 	}
 	if (fresh & STATUS_FEATURES_OK && !features_fit(v)) {
 		if (v->failures++ < FAILURES_LOGGED)
-			log_warn(
-				LOG_DEV,
-				"%s refuses its driver's features %#llx; it offers %#llx and needs "
-				"VIRTIO_F_VERSION_1 (bit 32)",
-				v->kind->name, (unsigned long long)v->accepted,
-				(unsigned long long)v->offered);
+			log_warn(LOG_DEV,
+				 "%s refuses its driver's features %#llx; "
+				 "it offers %#llx and needs VIRTIO_F_VERSION_1 (bit 32)",
+				 v->kind->name, (unsigned long long)v->accepted,
+				 (unsigned long long)v->offered);
 		fresh &= (uint8_t)~STATUS_FEATURES_OK;
 	}
 	v->status |= fresh & (uint8_t)~STATUS_NEEDS_RESET;

@@ -116,8 +116,8 @@ static void take(struct blk_request *r)
 	if (r->chain.out_bytes < sizeof(h) || !r->chain.in_bytes) {
 		r->busy = false;
 		virtio_fail(v,
-			    "buffer %u has %u bytes to read and %u to write; expected a header of "
-			    "16 and a status byte at least",
+			    "buffer %u has %u bytes to read and %u to write; "
+			    "expected a header of 16 and a status byte at least",
 			    r->chain.head, r->chain.out_bytes, r->chain.in_bytes);
 		return;
 	}

@@ -76,8 +76,8 @@ int virtq_start(struct virtq *q, struct why *why)
 			       q->size, VIRTQ_SIZE_MAX);
 	if (!is_aligned(q->desc, 16) || !is_aligned(q->avail, 2) || !is_aligned(q->used, 4))
 		return why_set(why, ERR_INVALID,
-			       "its descriptors at %#llx and rings at %#llx and %#llx are not "
-			       "aligned to 16, 2 and 4",
+			       "its descriptors at %#llx and rings at %#llx and %#llx are "
+			       "not aligned to 16, 2 and 4",
 			       (unsigned long long)q->desc, (unsigned long long)q->avail,
 			       (unsigned long long)q->used);
 	q->avail_next = q->used_next = 0;

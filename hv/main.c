@@ -61,11 +61,11 @@ static const struct virt_ops *preflight(void)
 	if (ops)
 		ops->preflight(&report);
 	else
-		preflight_missing(
-			&report, "virtualization",
-			"this CPU has neither VT-x (CPUID.1:ECX.VMX is 0) nor AMD-V (CPUID "
-			"80000001h ECX.SVM is 0); switch Intel Virtualization Technology or SVM "
-			"Mode on in the firmware setup, or take another machine");
+		preflight_missing(&report, "virtualization",
+				  "this CPU has neither VT-x (CPUID.1:ECX.VMX is 0) nor AMD-V "
+				  "(CPUID 80000001h ECX.SVM is 0); "
+				  "switch Intel Virtualization Technology or SVM Mode on "
+				  "in the firmware setup, or take another machine");
 	if (pmem_total_bytes() >= RAM_NEEDED)
 		preflight_found(&report, "RAM", "%llu MiB, at least %llu needed",
 				(unsigned long long)(pmem_total_bytes() >> 20),

@@ -6,8 +6,10 @@ PY_FILES  = $(sort $(shell find tests tools -name '*.py') $(shell grep -rlIE '^\
 SH_FILES  = $(shell grep -rlIE '^\#!/.*[ /](sh|bash)$$' .ci tests tools)
 
 ##: Tests
-check-format: ## every C file is as clang-format would write it
+check-format: ## every C file is as clang-format would write it, and no line too wide
 	@clang-format --dry-run -Werror $(C_FILES)
+	@tools/check-widths --self-test
+	@tools/check-widths
 format: ## let clang-format write every C file
 	@clang-format -i $(C_FILES)
 

@@ -7,7 +7,10 @@
 
 #include "hv/base/compiler.h"
 
-/* Both return the length the whole text would have; `size` counts the closing NUL, which is always written when size > 0. */
+/*
+ * Both return the length the whole text would have; `size` counts the closing NUL, which is always written
+ * when size > 0.
+ */
 size_t fmt_print(char *buf, size_t size, const char *fmt, ...) PRINTF(3, 4);
 size_t fmt_vprint(char *buf, size_t size, const char *fmt, va_list ap) PRINTF(3, 0);
 

@@ -173,16 +173,15 @@ int log_configure(const char *text, struct why *why)
 		int sub = all ? 0 : find_name(sub_names, LOG_SUBS, text, (size_t)(eq - text));
 
 		if (level < 0)
-			return why_set(
-				why, ERR_INVALID,
-				"log level '%.*s' is unknown; expected error, warn, info or debug",
-				(int)(text + n - name), name);
+			return why_set(why, ERR_INVALID,
+				       "log level '%.*s' is unknown; "
+				       "expected error, warn, info or debug",
+				       (int)(text + n - name), name);
 		if (sub < 0)
-			return why_set(
-				why, ERR_INVALID,
-				"log subsystem '%.*s' is unknown; expected boot, x86, virt, vcpu, "
-				"apic, dev, guest, net, cluster or dsm",
-				(int)(eq - text), text);
+			return why_set(why, ERR_INVALID,
+				       "log subsystem '%.*s' is unknown; expected boot, x86, virt, "
+				       "vcpu, apic, dev, guest, net, cluster or dsm",
+				       (int)(eq - text), text);
 		if (all)
 			memset(wanted, level, sizeof(wanted));
 		else

@@ -42,8 +42,8 @@ void log_print(enum log_sub sub, enum log_level level, const char *fmt, ...) PRI
 	} while (0)
 
 /*
- * A line of level info for who sits at the node: readers that carry the log elsewhere don't get it. For what a person
- * has written for this node alone, as its command line.
+ * A line of level info for who sits at the node: readers that carry the log elsewhere don't get it. For what
+ * a person has written for this node alone, as its command line.
  */
 void log_private(enum log_sub sub, const char *fmt, ...) PRINTF(2, 3);
 
@@ -97,8 +97,8 @@ void log_set_node(unsigned node);
 void log_panic_mode(void);
 
 /*
- * From now on `fn` is called after each line, on the CPU that wrote it: it brings new lines to readers that do
- * not look for themselves. Set while one CPU runs.
+ * From now on `fn` is called after each line, on the CPU that wrote it: it brings new lines to readers that
+ * do not look for themselves. Set while one CPU runs.
  */
 void log_wake_by(void (*fn)(void));
 

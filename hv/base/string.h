@@ -1,4 +1,6 @@
-/* The part of <string.h> that portable code may use; the hosted build takes libc's, the hypervisor string.c. */
+/*
+ * The part of <string.h> that portable code may use; the hosted build takes libc's, the hypervisor string.c.
+ */
 #ifndef HV_BASE_STRING_H
 #define HV_BASE_STRING_H
 
@@ -13,7 +15,9 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
-/* A freestanding compiler takes these for any functions; asked by name it makes the short ones on the spot. */
+/*
+ * A freestanding compiler takes these for any functions; asked by name it makes the short ones on the spot.
+ */
 #if !__STDC_HOSTED__
 #define memcpy(dst, src, n)  __builtin_memcpy(dst, src, n)
 #define memmove(dst, src, n) __builtin_memmove(dst, src, n)

@@ -23,8 +23,8 @@ static int number_cpus(struct vm *vm, const struct cluster *c, struct why *why)
 			continue;
 		if (vm->cpu_count + cpus > VM_MAX_CPUS)
 			return why_set(why, ERR_RANGE,
-				       "the nodes have more than %u CPUs together; give some of "
-				       "them fewer (cpus=)",
+				       "the nodes have more than %u CPUs together; "
+				       "give some of them fewer (cpus=)",
 				       VM_MAX_CPUS);
 		if (node == n->self) {
 			n->first_cpu = vm->cpu_count;

@@ -41,8 +41,8 @@ int link_members(struct link *l, const struct parts *parts, struct why *why)
 
 	if (queues == PMEM_NONE || pages == PMEM_NONE)
 		return why_set(why, ERR_NOMEM,
-			       "no %llu KiB of RAM for messages to other nodes, and the pages last "
-			       "exchanged with them",
+			       "no %llu KiB of RAM for messages to other nodes, "
+			       "and the pages last exchanged with them",
 			       (unsigned long long)(parts_link_memory(parts) >> 10));
 	at = pmem_virt(pages);
 	for (unsigned i = 0; i < n->count; i++) {
@@ -372,8 +372,8 @@ static void pages_report(struct report *r, unsigned node, const struct pagewire 
 		 delta = w->count[PAGE_DELTA];
 
 	report_line(r, LOG_NET,
-		    "node %u: pages out: %llu plain, %llu packed, %llu as what changed; %llu bytes "
-		    "each on average",
+		    "node %u: pages out: %llu plain, %llu packed, %llu as what changed; "
+		    "%llu bytes each on average",
 		    node, (unsigned long long)plain, (unsigned long long)packed,
 		    (unsigned long long)delta,
 		    (unsigned long long)(w->bytes / MAX(plain + packed + delta, 1ull)));
@@ -390,8 +390,8 @@ void link_report(const struct link *l, struct report *r)
 		    (unsigned long long)l->vm->nodes.clock_steps,
 		    (unsigned long long)tsc_to_ns(l->vm->nodes.clock_stepped) / 1000);
 	report_line(r, LOG_CLUSTER,
-		    "%llu messages waited for room, vCPUs %llu times; %llu dropped, being nothing "
-		    "that their sender may say",
+		    "%llu messages waited for room, vCPUs %llu times; %llu dropped, "
+		    "being nothing that their sender may say",
 		    (unsigned long long)l->out.kept, (unsigned long long)l->out.refused,
 		    (unsigned long long)strange);
 	for (unsigned i = 0; i < l->vm->nodes.count; i++)

@@ -22,9 +22,9 @@
 /* What is done about one kind of message. `body` is good until the handler returns; the lock is held. */
 struct link_handler {
 	void (*fn)(struct vm *vm, unsigned from, const void *body, size_t len);
-	uint16_t
-		size; /* of the body; any other length ends the machine. 0: the handler looks at it */
-	bool page;    /* 4 KiB of a page may follow it */
+	/* of the body; any other length ends the machine. 0: the handler looks at it */
+	uint16_t size;
+	bool page; /* 4 KiB of a page may follow it */
 };
 
 /* Those above the link. All but `messages` may be called before the machine's memory is there. */

@@ -1,6 +1,6 @@
 /*
- * Deliberate faults of the glue, one at a time, for the check that tests/glue catches them. In every other build
- * GLUE_MUTANT is the constant 0 and leaves nothing behind.
+ * Deliberate faults of the glue, one at a time, for the check that tests/glue catches them. In every other
+ * build GLUE_MUTANT is the constant 0 and leaves nothing behind.
  */
 #ifndef HV_CLUSTER_MUTANT_H
 #define HV_CLUSTER_MUTANT_H

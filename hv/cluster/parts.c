@@ -125,8 +125,8 @@ uint64_t parts_cached(void)
 }
 
 /*
- * What is owed to one peer: each of its open requests and of ours with it, what a home says to one of many for
- * each request that any node has open and what it acknowledges, pages given back and the words for that,
+ * What is owed to one peer: each of its open requests and of ours with it, what a home says to one of many
+ * for each request that any node has open and what it acknowledges, pages given back and the words for that,
  * answers to its vCPUs. A few for the machine's life.
  */
 struct outbox_config parts_outbox(const struct parts *p)
@@ -191,15 +191,13 @@ int parts_check(const struct parts *p, uint64_t ram_bytes, struct why *why)
 		uint64_t needs = node_needs(p, i, ram_bytes);
 
 		if (needs > p->node[i].ram)
-			return why_set(
-				why, ERR_NOMEM,
-				"too little RAM: of a guest with %llu MiB node %u has to give %llu "
-				"MiB, tables included, and it has %llu MiB free; ask for less "
-				"(mem=) "
-				"or add RAM",
-				(unsigned long long)(ram_bytes >> 20), i,
-				(unsigned long long)(needs >> 20) + 1,
-				(unsigned long long)(p->node[i].ram >> 20));
+			return why_set(why, ERR_NOMEM,
+				       "too little RAM: of a guest with %llu MiB node %u "
+				       "has to give %llu MiB, tables included, "
+				       "and it has %llu MiB free; ask for less (mem=) or add RAM",
+				       (unsigned long long)(ram_bytes >> 20), i,
+				       (unsigned long long)(needs >> 20) + 1,
+				       (unsigned long long)(p->node[i].ram >> 20));
 	}
 	return 0;
 }

@@ -54,8 +54,8 @@ struct outbox_config parts_outbox(const struct parts *p);
 uint64_t parts_link_memory(const struct parts *p);
 
 /*
- * The largest guest, a multiple of PARTS_GUEST_UNITS, that leaves each node some RAM for copies of the others'
- * pages; 0: a node has too little for any.
+ * The largest guest, a multiple of PARTS_GUEST_UNITS, that leaves each node some RAM for copies of the
+ * others' pages; 0: a node has too little for any.
  */
 uint64_t parts_most(const struct parts *p);
 

@@ -130,8 +130,8 @@ static void map(struct share *s, gfn_t gfn, uint64_t frame, enum dsm_perm perm)
 		perm = DSM_PERM_WRITE;
 	if (page != PMEM_NONE &&
 	    vm->ops->npt_map(vm->npt, gfn << PAGE_SHIFT, page, 0, rights[perm]))
-		vm_fail(vm, "this node has no RAM left for its nested page table; give the guest "
-			    "less memory (mem=) or the node more");
+		vm_fail(vm, "this node has no RAM left for its nested page table; "
+			    "give the guest less memory (mem=) or the node more");
 }
 
 /* --- The engine's actions --- */
@@ -464,22 +464,21 @@ static void share_report(struct vm *vm, struct report *r)
 	struct dsm_heat hot[HEAT_SHOWN];
 	uint32_t count = dsm_heat(share->dsm, hot, HEAT_SHOWN);
 
-	report_line(
-		r, LOG_DSM,
-		"faults: %llu read, %llu write, %llu execute; %llu answered here, %llu upgrades, "
-		"%llu zero pages; %llu pages sent, %llu kicks, %llu deferred for %llu us, "
-		"%llu holds expired, %llu restarts, evicted %llu clean %llu dirty; %llu reads "
-		"asked to write, %llu in "
-		"vain; %llu pages asked for ahead",
-		(unsigned long long)s->faults[DSM_READ], (unsigned long long)s->faults[DSM_WRITE],
-		(unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
-		(unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
-		(unsigned long long)s->pages_sent, (unsigned long long)s->kicks,
-		(unsigned long long)s->deferred, (unsigned long long)s->waited_ns / 1000,
-		(unsigned long long)s->holds_expired, (unsigned long long)s->restarts,
-		(unsigned long long)s->evict_clean, (unsigned long long)s->evict_dirty,
-		(unsigned long long)s->guesses, (unsigned long long)s->guesses_wrong,
-		(unsigned long long)s->aheads);
+	report_line(r, LOG_DSM,
+		    "faults: %llu read, %llu write, %llu execute; %llu answered here, "
+		    "%llu upgrades, %llu zero pages; %llu pages sent, %llu kicks, %llu deferred "
+		    "for %llu us, %llu holds expired, %llu restarts, evicted %llu clean %llu "
+		    "dirty; %llu reads asked to write, %llu in vain; %llu pages asked for ahead",
+		    (unsigned long long)s->faults[DSM_READ],
+		    (unsigned long long)s->faults[DSM_WRITE],
+		    (unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
+		    (unsigned long long)s->upgrades, (unsigned long long)s->zero_fills,
+		    (unsigned long long)s->pages_sent, (unsigned long long)s->kicks,
+		    (unsigned long long)s->deferred, (unsigned long long)s->waited_ns / 1000,
+		    (unsigned long long)s->holds_expired, (unsigned long long)s->restarts,
+		    (unsigned long long)s->evict_clean, (unsigned long long)s->evict_dirty,
+		    (unsigned long long)s->guesses, (unsigned long long)s->guesses_wrong,
+		    (unsigned long long)s->aheads);
 	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
 		report_waits(r, local_cpu(vm, i));
 	for (uint32_t i = 0; i < count; i++)

@@ -37,8 +37,8 @@ struct share {
 };
 
 /*
- * Makes the node's part of the memory of `vm`: vm->ram_bytes, vm->nodes, vm->npt and vm->link stand. `parts` is
- * the same on every node. Fails with a sentence when this node has less RAM than it said.
+ * Makes the node's part of the memory of `vm`: vm->ram_bytes, vm->nodes, vm->npt and vm->link stand. `parts`
+ * is the same on every node. Fails with a sentence when this node has less RAM than it said.
  */
 int share_init(struct share *s, struct vm *vm, const struct parts *parts,
 	       struct why *why) MUST_CHECK;

@@ -182,9 +182,8 @@ static int mac_parse(const char *text, uint8_t mac[WIRE_MAC], struct why *why)
 
 		if (low < 0 || text[3 * i + 2] != end)
 			return why_set(why, ERR_INVALID,
-				       "option 'head=%s' is wrong; expected the MAC address of the "
-				       "node that shall "
-				       "be head, like 52:54:00:12:34:56",
+				       "option 'head=%s' is wrong; expected the MAC address "
+				       "of the node that shall be head, like 52:54:00:12:34:56",
 				       text);
 		mac[i] = (uint8_t)(high << 4 | low);
 	}
@@ -202,10 +201,10 @@ static int address_parse(const char *text, uint32_t *address, struct why *why)
 		for (; *p >= '0' && *p <= '9' && digits < 4; p++, digits++)
 			part = part * 10 + (unsigned)(*p - '0');
 		if (digits == 0 || part > 255 || *p != (i < 3 ? '.' : '\0'))
-			return why_set(
-				why, ERR_INVALID,
-				"option 'syslog=%s' is wrong; expected an address like 192.0.2.1",
-				text);
+			return why_set(why, ERR_INVALID,
+				       "option 'syslog=%s' is wrong; "
+				       "expected an address like 192.0.2.1",
+				       text);
 		p++;
 		out = out << 8 | part;
 	}
@@ -420,9 +419,8 @@ void uplink_report(const struct uplink *u)
 		clock_offset(&s->cluster.members[i].clock, tsc_now_ns(), &offset, &error);
 		log_info(LOG_NET,
 			 "node %u: %llu frames out, %llu in, resent %llu, timeouts %llu, doubled "
-			 "%llu; round trip "
-			 "p50 %llu p99 %llu us; clock offset %lld us, error %llu us; %llu messages "
-			 "out, %llu in; %llu bytes out, %llu in",
+			 "%llu; round trip p50 %llu p99 %llu us; clock offset %lld us, error %llu "
+			 "us; %llu messages out, %llu in; %llu bytes out, %llu in",
 			 i, (unsigned long long)x->frames_out, (unsigned long long)x->frames_in,
 			 (unsigned long long)x->resent, (unsigned long long)x->timeouts,
 			 (unsigned long long)x->doubled,

@@ -37,7 +37,9 @@ static void on_interrupt(struct vcpu *v, const struct vm_exit *exit)
 
 static void on_host_nmi(struct vcpu *v, const struct vm_exit *exit)
 {
-	/* The exit took the NMI; the handler behind the IDT runs by the instruction, and IRET unblocks NMIs. */
+	/*
+	 * The exit took the NMI; the handler behind the IDT runs by the instruction, and IRET unblocks NMIs.
+	 */
 	cpu_int_nmi();
 }
 
@@ -132,8 +134,8 @@ static void fault_in_hole(struct vcpu *v, const struct vm_exit *exit)
 		return;
 	}
 	log_info_few(LOG_GUEST,
-		     "vCPU %u needs memory at %#llx, where there is none, to deliver an event: it "
-		     "shuts down",
+		     "vCPU %u needs memory at %#llx, where there is none, to deliver an event: "
+		     "it shuts down",
 		     v->index, (unsigned long long)exit->npf.gpa);
 	vm_stop(v->vm, VM_RESET);
 }

@@ -205,11 +205,11 @@ static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
 }
 
 /*
- * When the LAPIC's timer may interrupt, as a guest TSC. A tick whose handler waits for other nodes as long as the
- * tick's period would leave no time for anything else: so from one to the next most of the time is the
+ * When the LAPIC's timer may interrupt, as a guest TSC. A tick whose handler waits for other nodes as long as
+ * the tick's period would leave no time for anything else: so from one to the next most of the time is the
  * vCPU's own, as long as that makes ticks no rarer than ten in a second, and at least half of it in any case.
- * But one that waits most of its time, whatever for, needs ticks too. That goes for a halted vCPU as well: its
- * ticks take pages from those that work. A CPU may take its interrupts late; missed periods become one.
+ * But one that waits most of its time, whatever for, needs ticks too. That goes for a halted vCPU as well:
+ * its ticks take pages from those that work. A CPU may take its interrupts late; missed periods become one.
  */
 static uint64_t timer_due(const struct vcpu *v)
 {

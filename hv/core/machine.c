@@ -69,9 +69,9 @@ static int choose_files(struct why *why)
 
 	if (!config.file_count)
 		return why_set(why, ERR_NOTFOUND,
-			       "no guest image came with the boot; give a kernel (bzImage or "
-			       "Multiboot ELF) as "
-			       "the first boot file, and its initrd as the second");
+			       "no guest image came with the boot; give a kernel "
+			       "(bzImage or Multiboot ELF) as the first boot file, "
+			       "and its initrd as the second");
 	guest = o->guest[0] ? find_file(o->guest) : &config.files[0];
 	if (!guest)
 		return why_set(why, ERR_NOTFOUND,
@@ -87,9 +87,8 @@ static int choose_files(struct why *why)
 			       o->disk, config.file_count);
 	if (image_identify(guest->data, guest->size) == IMAGE_UNKNOWN)
 		return why_set(why, ERR_INVALID,
-			       "guest image '%s' (%zu bytes) is neither a Linux bzImage nor a "
-			       "Multiboot image; "
-			       "it may be damaged or the wrong file",
+			       "guest image '%s' (%zu bytes) is neither a Linux bzImage nor "
+			       "a Multiboot image; it may be damaged or the wrong file",
 			       guest->name, guest->size);
 	return 0;
 }
@@ -108,8 +107,7 @@ static int choose_memory(struct why *why)
 	if (bytes > most || bytes < MIB(2))
 		return why_set(why, ERR_NOMEM,
 			       "too little RAM: the guest is to have %llu MiB and this node can "
-			       "give %llu of its "
-			       "%llu MiB; ask for less (mem=) or add RAM",
+			       "give %llu of its %llu MiB; ask for less (mem=) or add RAM",
 			       (unsigned long long)(config.options->mem >> 20),
 			       (unsigned long long)(most >> 20),
 			       (unsigned long long)(pmem_total_bytes() >> 20));
@@ -519,14 +517,12 @@ static void report(struct report *r)
 	for (unsigned i = 0; i < vm.nodes.local_cpus; i++) {
 		const struct vcpu *v = local_vcpu(i);
 
-		report_line(
-			r, LOG_VCPU,
-			"vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed on "
-			"demand, "
-			"%llu device memory accesses, %llu accesses to unknown MSRs",
-			v->index, (unsigned long long)v->injected,
-			(unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
-			(unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
+		report_line(r, LOG_VCPU,
+			    "vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed "
+			    "on demand, %llu device memory accesses, %llu accesses to unknown MSRs",
+			    v->index, (unsigned long long)v->injected,
+			    (unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
+			    (unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
 		vtlb_report(r, v);
 	}
 	virtdev_report(&devices.virt, r);

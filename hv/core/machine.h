@@ -39,7 +39,9 @@ void machine_run_cpu(void);
 
 /* Counters of the finished machine, to the log. */
 void machine_report(void);
-/* The same of the machine as it runs, but for the wire's, as text of at most `size` bytes; returns how many. */
+/*
+ * The same of the machine as it runs, but for the wire's, as text of at most `size` bytes; returns how many.
+ */
 size_t machine_status(char *buf, size_t size);
 
 /* Did the machine end as the guest wanted (power off, debug exit), and not by a failure? */

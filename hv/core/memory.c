@@ -34,8 +34,7 @@ int memory_init(struct vm *vm, uint64_t bytes, struct why *why)
 	if (frames == PMEM_NONE)
 		return why_set(why, ERR_NOMEM,
 			       "no %llu KiB of contiguous RAM for the frame table of a %llu MiB "
-			       "guest; give "
-			       "the guest less memory (mem=)",
+			       "guest; give the guest less memory (mem=)",
 			       (unsigned long long)(table >> 10),
 			       (unsigned long long)(bytes >> 20));
 	vm->ram_bytes = bytes;

@@ -13,7 +13,10 @@ int memory_init(struct vm *vm, uint64_t bytes, struct why *why) MUST_CHECK;
 /* Is this address RAM (as opposed to a hole or a device)? */
 bool memory_is_ram(const struct vm *vm, gpa_t gpa);
 
-/* Backs the page of `gpa` and maps it for the guest. ERR_RANGE: not RAM. ERR_NOMEM: the node has no frame left. */
+/*
+ * Backs the page of `gpa` and maps it for the guest. ERR_RANGE: not RAM. ERR_NOMEM: the node has no frame
+ * left.
+ */
 int memory_populate(struct vm *vm, gpa_t gpa) MUST_CHECK;
 
 /* The RAM of a node by itself: vm->ram. plat_gmem_acquire() and _release() go through that. */

@@ -29,8 +29,8 @@ struct options {
 	uint64_t cpus;       /* vCPUs; 0: one per CPU */
 	uint64_t mtu;        /* of the cluster's network */
 	uint64_t lost_after; /* ms of silence after which a node counts as lost */
-	uint64_t
-		test_wire; /* messages of the wire's self-test, which runs instead of a guest; 0: none */
+	/* messages of the wire's self-test, which runs instead of a guest; 0: none */
+	uint64_t test_wire;
 	unsigned on_reset; /* enum on_reset */
 	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
 	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */

@@ -36,9 +36,9 @@ void vcpu_run(struct vcpu *v)
 			continue;
 		vm->ops->run(&v->virt, 0, &exit);
 		/*
-		 * The guest's non-temporal stores may still be in this CPU's write-combining buffers, which no
-		 * manual says that an exit empties. They come before anything that is told of this stay: that
-		 * the CPU is out of the guest, a right given back, an interrupt, a device's register.
+		 * The guest's non-temporal stores may still be in this CPU's write-combining buffers, which
+		 * no manual says that an exit empties. They come before anything that is told of this stay:
+		 * that the CPU is out of the guest, a right given back, an interrupt, a device's register.
 		 */
 		cpu_drain_stores();
 		if (ram->leave)

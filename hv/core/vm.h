@@ -79,8 +79,8 @@ struct vm_far {
 };
 
 /*
- * The devices, wherever they are: an access of a vCPU to a port or to what is not RAM, `size` bytes wide (1, 2,
- * 4, 8); `flags` are VM_IO_MMIO or 0. And the head's own. hv/dev/devices.c
+ * The devices, wherever they are: an access of a vCPU to a port or to what is not RAM, `size` bytes wide (1,
+ * 2, 4, 8); `flags` are VM_IO_MMIO or 0. And the head's own. hv/dev/devices.c
  */
 struct vm_io {
 	uint64_t (*read)(struct vcpu *v, uint64_t address, unsigned size, unsigned flags);
@@ -121,12 +121,16 @@ struct vcpu {
 	bool holds, hyper_holds; /* the engine may keep pages for the guest, for the hypervisor */
 	uint64_t fault_rip;      /* of the instruction the guest's pages are held for */
 	struct hist fault_ns[2]; /* read, write: from the fault to the page */
-	/* Host TSC ticks this vCPU has waited for other nodes since its timer's last interrupt, at that TSC. */
+	/*
+	 * Host TSC ticks this vCPU has waited for other nodes since its timer's last interrupt, at that TSC.
+	 */
 	uint64_t stalled, timer_fired;
 	uint64_t kvm_clock_msr, kvm_wall_msr;
 	uint64_t misc_enable;
 	uint64_t exits[VM_EXIT_KINDS];
-	/* Where, and how often in a row, an instruction was not the one that had exited; hv/insn/emulate.c. */
+	/*
+	 * Where, and how often in a row, an instruction was not the one that had exited; hv/insn/emulate.c.
+	 */
 	uint64_t changed_rip, changed;
 	uint64_t refused; /* instructions of programs on device memory that are not emulated */
 	uint64_t pages_backed, mmio, injected, kicked, hypercalls, msr_unknown;

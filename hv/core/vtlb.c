@@ -273,7 +273,10 @@ static void check_links(struct vcpu *v, struct copy *c)
 		plat_gmem_release(c->table, count * bytes, false);
 }
 
-/* The copy whose entry the CPU ends at for `gva`: it maps a page, leads to a table of the guest's, or is empty. */
+/*
+ * The copy whose entry the CPU ends at for `gva`: it maps a page, leads to a table of the guest's, or is
+ * empty.
+ */
 static struct copy *last_copy(struct vtlb *t, gva_t gva, unsigned *index)
 {
 	struct copy *c = &t->copies[0], *child = c;
@@ -303,7 +306,10 @@ void vtlb_invlpg(struct vcpu *v, gva_t gva)
 		entry_put(v, c, i, 0);
 }
 
-/* The entry of `c` that the CPU needs next becomes what the guest's says; the copy behind it, if one is needed. */
+/*
+ * The entry of `c` that the CPU needs next becomes what the guest's says; the copy behind it, if one is
+ * needed.
+ */
 static struct copy *follow(struct vcpu *v, struct copy *c, unsigned i, bool *changed)
 {
 	struct vtlb *t = v->vtlb;
@@ -407,8 +413,8 @@ void vtlb_report(struct report *r, const struct vcpu *v)
 	if (t)
 		report_line(r, LOG_VCPU,
 			    "vCPU %u: page tables loaded %llu times, %llu copies of tables made "
-			    "(%llu tables lost, out of room %llu times), %llu page faults, %llu "
-			    "of them the copies' alone",
+			    "(%llu tables lost, out of room %llu times), %llu page faults, "
+			    "%llu of them the copies' alone",
 			    v->index, (unsigned long long)t->loads, (unsigned long long)t->made,
 			    (unsigned long long)t->lost, (unsigned long long)t->full,
 			    (unsigned long long)t->faults, (unsigned long long)t->filled);

@@ -119,8 +119,8 @@ int kvm_pv_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	/* Once: a guest must not be able to flood the log. */
 	if (v->kvm_clocks_refused++ == 0)
 		log_warn(LOG_VCPU,
-			 "vCPU %u put a KVM clock page at %#llx, where there is no RAM; it gets "
-			 "#GP",
+			 "vCPU %u put a KVM clock page at %#llx, where there is no RAM; "
+			 "it gets #GP",
 			 v->index, (unsigned long long)value);
 	return ERR_INVALID;
 }

@@ -80,11 +80,10 @@ static int drop(struct vcpu *v, uint32_t msr, uint64_t value)
 
 static int drop_tsc(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	log_warn_few(
-		LOG_VCPU,
-		"vCPU %u set its TSC to %#llx; the write is dropped, the TSCs of all vCPUs stay "
-		"one",
-		v->index, (unsigned long long)value);
+	log_warn_few(LOG_VCPU,
+		     "vCPU %u set its TSC to %#llx; the write is dropped, "
+		     "the TSCs of all vCPUs stay one",
+		     v->index, (unsigned long long)value);
 	return 0;
 }
 

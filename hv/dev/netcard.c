@@ -56,8 +56,8 @@ void netcard_open(struct netcard *n, const struct lan *lan, bool aoe)
 	virtio_net_init(&n->dev, mac, send, n);
 	lan->add_mac(lan->ctx, mac);
 	log_info(LOG_DEV,
-		 "the guest has a network card, MAC %02x:%02x:%02x:%02x:%02x:%02x; it may %s ATA "
-		 "over Ethernet on this network (net-aoe=)",
+		 "the guest has a network card, MAC %02x:%02x:%02x:%02x:%02x:%02x; "
+		 "it may %s ATA over Ethernet on this network (net-aoe=)",
 		 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], aoe ? "speak" : "not speak");
 }
 
@@ -100,16 +100,15 @@ void netcard_report(const struct netcard *n, struct report *r)
 	const struct virtio_net *d = &n->dev;
 	const uint64_t *refused = n->refused;
 
-	report_line(
-		r, LOG_DEV,
-		"network card: %llu frames out, %llu in, %llu dropped for want of buffers, %llu "
-		"for want of room; not let out: %llu too short or long, %llu under another "
-		"address, "
-		"%llu of the nodes' protocol, %llu ATA over Ethernet, %llu for the switch alone",
-		(unsigned long long)d->tx_frames, (unsigned long long)d->rx_frames,
-		(unsigned long long)d->rx_dropped, (unsigned long long)n->lost,
-		(unsigned long long)refused[LAN_UNFIT] + d->tx_dropped,
-		(unsigned long long)refused[LAN_NOT_OURS],
-		(unsigned long long)refused[LAN_OF_NODES], (unsigned long long)refused[LAN_AOE],
-		(unsigned long long)refused[LAN_LINK_ONLY]);
+	report_line(r, LOG_DEV,
+		    "network card: %llu frames out, %llu in, %llu dropped for want of buffers, "
+		    "%llu for want of room; not let out: %llu too short or long, "
+		    "%llu under another address, %llu of the nodes' protocol, "
+		    "%llu ATA over Ethernet, %llu for the switch alone",
+		    (unsigned long long)d->tx_frames, (unsigned long long)d->rx_frames,
+		    (unsigned long long)d->rx_dropped, (unsigned long long)n->lost,
+		    (unsigned long long)refused[LAN_UNFIT] + d->tx_dropped,
+		    (unsigned long long)refused[LAN_NOT_OURS],
+		    (unsigned long long)refused[LAN_OF_NODES], (unsigned long long)refused[LAN_AOE],
+		    (unsigned long long)refused[LAN_LINK_ONLY]);
 }

@@ -112,8 +112,8 @@ void netdisk_report(const struct netdisk *n, struct report *r)
 	const struct aoe *a = &n->aoe;
 
 	report_line(r, LOG_DEV,
-		    "AoE: %llu frames out, %llu in, %llu sent again, %llu ignored, %llu requests "
-		    "failed; round trip %llu us, time-out %llu us, window %u",
+		    "AoE: %llu frames out, %llu in, %llu sent again, %llu ignored, "
+		    "%llu requests failed; round trip %llu us, time-out %llu us, window %u",
 		    (unsigned long long)a->stats.frames_out, (unsigned long long)a->stats.frames_in,
 		    (unsigned long long)a->stats.resent, (unsigned long long)a->stats.ignored,
 		    (unsigned long long)a->stats.errors, (unsigned long long)(a->rtt / 1000),
@@ -171,14 +171,14 @@ int netdisk_open(struct netdisk *n, const struct lan *lan, const char *name, str
 	aoe_init(&n->aoe, &config, lan->now());
 	if (!find(n))
 		return why_set(why, ERR_TIMEOUT,
-			       "no AoE target answers as shelf %u, slot %u within 10 s; is it "
-			       "running on this network?",
+			       "no AoE target answers as shelf %u, slot %u within 10 s; "
+			       "is it running on this network?",
 			       shelf, slot);
 	*disk = (struct blk_disk){.ops = &backend_ops, .ctx = n, .sectors = n->aoe.sectors};
 	str_copy(disk->serial, name, sizeof(disk->serial));
 	log_info(LOG_DEV,
-		 "the guest has a disk of %llu KiB on AoE target %s, which takes %u frames of %u "
-		 "sectors",
+		 "the guest has a disk of %llu KiB on AoE target %s, "
+		 "which takes %u frames of %u sectors",
 		 (unsigned long long)(n->aoe.sectors / 2), name, n->aoe.buffers, n->aoe.per_frame);
 	return 0;
 }

@@ -13,8 +13,8 @@ void tty_open(struct tty *t, uint16_t port, const char *what, const char *option
 	t->open = serial_init(&t->port, port, BAUD);
 	if (!t->open)
 		log_warn(LOG_DEV,
-			 "no serial port answers at %#x, so the guest's %s goes nowhere; name "
-			 "another with %s=",
+			 "no serial port answers at %#x, so the guest's %s goes nowhere; "
+			 "name another with %s=",
 			 port, what, option);
 }
 

@@ -75,7 +75,9 @@ static int64_t sign_extended(uint64_t v, unsigned bytes)
 	return (int64_t)(v << shift) >> shift;
 }
 
-/* OF is defined for a count of 1 only, AF never; a count of 0 changes nothing. SDM vol. 2B, SAL/SAR/SHL/SHR */
+/*
+ * OF is defined for a count of 1 only, AF never; a count of 0 changes nothing. SDM vol. 2B, SAL/SAR/SHL/SHR
+ */
 static uint64_t shift(enum alu_op op, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
 {
 	unsigned width = bytes * 8, n = b & (bytes == 8 ? 63 : 31), top = width - 1;

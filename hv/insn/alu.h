@@ -34,7 +34,9 @@ enum alu_op {
  */
 uint64_t alu(enum alu_op op, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags);
 
-/* Does the condition hold that the low 4 bits of a Jcc, SETcc or CMOVcc opcode name? SDM vol. 1, appendix B */
+/*
+ * Does the condition hold that the low 4 bits of a Jcc, SETcc or CMOVcc opcode name? SDM vol. 1, appendix B
+ */
 bool alu_condition(unsigned cc, uint64_t rflags);
 
 #endif

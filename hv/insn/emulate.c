@@ -58,9 +58,9 @@ static void refuse(struct emu *e)
 		n += fmt_print(hex + n, sizeof(hex) - n, "%02x ", e->bytes[i]);
 	if (!e->mode.user) {
 		vm_fail(e->v->vm,
-			"vCPU %u used an instruction on device memory or ports that is not "
-			"emulated (at %#llx, bytes %s); device memory takes MOV, ALU, shift, bit, "
-			"exchange, stack and string instructions",
+			"vCPU %u used an instruction on device memory or ports "
+			"that is not emulated (at %#llx, bytes %s); device memory takes MOV, ALU, "
+			"shift, bit, exchange, stack and string instructions",
 			e->v->index, (unsigned long long)e->rip, hex);
 		return;
 	}

@@ -1,6 +1,6 @@
 /*
- * Instructions on control registers, and INVLPG, for CPUs that say that one was met but not which. SDM vol. 2, MOV
- * to and from control registers, CLTS, INVLPG, LMSW, SMSW; APM vol. 3 has the same.
+ * Instructions on control registers, and INVLPG, for CPUs that say that one was met but not which. SDM vol.
+ * 2, MOV to and from control registers, CLTS, INVLPG, LMSW, SMSW; APM vol. 3 has the same.
  */
 #include "hv/cpu/cr.h"
 #include "hv/insn/emulate_insn.h"

@@ -34,14 +34,12 @@ static int check_svm(const struct svm_raw *raw, struct why *why)
 {
 	if (!raw->svm)
 		return why_set(why, ERR_UNSUPPORTED,
-			       "this CPU has no AMD-V (CPUID 80000001h ECX.SVM is 0); Amalgam "
-			       "needs an AMD CPU "
-			       "with AMD-V and nested paging");
+			       "this CPU has no AMD-V (CPUID 80000001h ECX.SVM is 0); "
+			       "Amalgam needs an AMD CPU with AMD-V and nested paging");
 	if (raw->vm_cr & VM_CR_SVMDIS && raw->vm_cr & VM_CR_LOCK)
 		return why_set(why, ERR_UNSUPPORTED,
 			       "the firmware has locked AMD-V off (VM_CR is %#llx); enable SVM "
-			       "Mode in the "
-			       "firmware setup and switch the machine off and on",
+			       "Mode in the firmware setup and switch the machine off and on",
 			       (unsigned long long)raw->vm_cr);
 	return 0;
 }
@@ -50,9 +48,9 @@ static int check_nested_paging(const struct svm_raw *raw, struct why *why)
 {
 	if (!(raw->features & FEATURE_NESTED_PAGING))
 		return why_set(why, ERR_UNSUPPORTED,
-			       "this CPU has AMD-V without nested paging (CPUID 8000000Ah EDX.NP "
-			       "is 0); Amalgam "
-			       "needs an AMD CPU that has it (Barcelona of 2007 or newer)");
+			       "this CPU has AMD-V without nested paging "
+			       "(CPUID 8000000Ah EDX.NP is 0); Amalgam needs an AMD CPU "
+			       "that has it (Barcelona of 2007 or newer)");
 	return 0;
 }
 
@@ -61,8 +59,8 @@ static int check_asids(const struct svm_raw *raw, struct why *why)
 {
 	if (raw->asids < 2)
 		return why_set(why, ERR_UNSUPPORTED,
-			       "this CPU offers %u address space identifiers for AMD-V and Amalgam "
-			       "needs 2",
+			       "this CPU offers %u address space identifiers for AMD-V "
+			       "and Amalgam needs 2",
 			       raw->asids);
 	return 0;
 }

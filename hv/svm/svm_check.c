@@ -70,8 +70,8 @@ static int check_efer(const struct vmcb *b, const struct svm_caps *caps, struct 
 		return BROKEN("EFER is %#llx; bits %#llx of it must be 0", X(s->efer),
 			      X(s->efer & ~EFER_KNOWN));
 	if (long_mode(s) && !(s->cr4 & CR4_PAE))
-		return BROKEN(
-			"EFER.LME and CR0.PG are 1, and CR4.PAE is 0; long mode pages with PAE");
+		return BROKEN("EFER.LME and CR0.PG are 1, and CR4.PAE is 0; "
+			      "long mode pages with PAE");
 	if (long_mode(s) && !(s->cr0 & CR0_PE))
 		return BROKEN("EFER.LME and CR0.PG are 1, and CR0.PE is 0");
 	if (long_mode(s) && (cs & ATTR_L) && (cs & ATTR_DB))
@@ -88,9 +88,9 @@ static int check_pat(const struct vmcb *b, const struct svm_caps *caps, struct w
 		uint8_t type = (uint8_t)(b->save.pat >> (i * 8));
 
 		if (type == 2 || type == 3 || type > 7)
-			return BROKEN(
-				"the guest's PAT is %#llx; each byte must be 0, 1, 4, 5, 6 or 7",
-				X(b->save.pat));
+			return BROKEN("the guest's PAT is %#llx; each byte must "
+				      "be 0, 1, 4, 5, 6 or 7",
+				      X(b->save.pat));
 	}
 	return 0;
 }
@@ -109,17 +109,17 @@ static int check_controls(const struct vmcb *b, const struct svm_caps *caps, str
 	if (c->asid == 0)
 		return BROKEN("the ASID is 0, which is the host's own");
 	if (reaches_beyond(c->iopm_base & PAGE_MASK, IOPM_BYTES, caps))
-		return BROKEN("the I/O permission map at %#llx reaches beyond the %u physical "
-			      "address bits",
+		return BROKEN("the I/O permission map at %#llx reaches beyond the %u "
+			      "physical address bits",
 			      X(c->iopm_base), caps->phys_bits);
 	if (reaches_beyond(c->msrpm_base & PAGE_MASK, MSRPM_BYTES, caps))
-		return BROKEN("the MSR permission map at %#llx reaches beyond the %u physical "
-			      "address bits",
+		return BROKEN("the MSR permission map at %#llx reaches beyond the %u "
+			      "physical address bits",
 			      X(c->msrpm_base), caps->phys_bits);
 	if ((c->nested & NP_ENABLE) && reaches_beyond(c->nested_cr3, PAGE_SIZE, caps))
-		return BROKEN(
-			"the nested page table at %#llx is beyond the %u physical address bits",
-			X(c->nested_cr3), caps->phys_bits);
+		return BROKEN("the nested page table at %#llx is beyond the %u "
+			      "physical address bits",
+			      X(c->nested_cr3), caps->phys_bits);
 	return 0;
 }
 

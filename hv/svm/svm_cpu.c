@@ -77,11 +77,10 @@ static int check_same(struct why *why)
 	if (err)
 		return err;
 	if (memcmp(&here, &svm_caps, sizeof(here)) != 0)
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"CPU %u of this node offers another AMD-V than the first CPU; all CPUs "
-			"of a node must be of one model with one microcode",
-			plat_cpu());
+		return why_set(why, ERR_UNSUPPORTED,
+			       "CPU %u of this node offers another AMD-V than the first CPU; "
+			       "all CPUs of a node must be of one model with one microcode",
+			       plat_cpu());
 	return 0;
 }
 

@@ -2,12 +2,12 @@
  * Interrupts, NMIs and exceptions on their way into the guest. APM vol. 2, 15.20 and 15.21
  *
  * NMIs. AMD-V has no window for them and does not keep track of their blocking, so both are done here. An
- * injected NMI blocks further ones until the guest's IRET, which is intercepted before it executes. A
- * second NMI must come after it, so the IRET is stepped over: with RFLAGS.TF set in the VMCB it ends in a #DB,
- * which is intercepted, and the flags that it pops are the guest's own. All exceptions exit meanwhile: one
- * that the IRET raises itself ends the step too (an IRET unblocks NMIs even if it faults), and is injected
- * with the flags as they were. The same step leads over an instruction in the shadow of MOV SS. No interrupt
- * is injected during a step, or the handler's frame would get our TF.
+ * injected NMI blocks further ones until the guest's IRET, which is intercepted before it executes. A second
+ * NMI must come after it, so the IRET is stepped over: with RFLAGS.TF set in the VMCB it ends in a #DB, which
+ * is intercepted, and the flags that it pops are the guest's own. All exceptions exit meanwhile: one that the
+ * IRET raises itself ends the step too (an IRET unblocks NMIs even if it faults), and is injected with the
+ * flags as they were. The same step leads over an instruction in the shadow of MOV SS. No interrupt is
+ * injected during a step, or the handler's frame would get our TF.
  *
  * VMRUN has to take the guest's interrupt shadow from the VMCB (15.21.5). QEMU's does not, so an interrupt
  * that ended the guest's stay between STI and HLT would come before the HLT, which then sleeps for ever. So a

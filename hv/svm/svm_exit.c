@@ -115,8 +115,8 @@ static void decode_task_switch(struct svm_vcpu *x, struct vm_exit *out)
 	uint64_t info = control(x)->exit_info2;
 
 	fmt_print(out->detail, sizeof(out->detail),
-		  "the guest switched to the hardware task %#x by %s at %#llx; Amalgam does not "
-		  "support hardware task switches",
+		  "the guest switched to the hardware task %#x by %s at %#llx; "
+		  "Amalgam does not support hardware task switches",
 		  (unsigned)(control(x)->exit_info1 & 0xffff),
 		  info & BIT(36)   ? "IRET"
 		  : info & BIT(38) ? "JMP"
@@ -132,8 +132,8 @@ static void decode_npf(struct svm_vcpu *x, struct vm_exit *out)
 	if (UNLIKELY(info & NPF_RESERVED)) {
 		out->kind = VM_EXIT_UNKNOWN;
 		fmt_print(out->detail, sizeof(out->detail),
-			  "the CPU found a malformed nested page-table entry on the way to "
-			  "guest-physical %#llx",
+			  "the CPU found a malformed nested page-table entry on the way "
+			  "to guest-physical %#llx",
 			  (unsigned long long)control(x)->exit_info2);
 		return;
 	}

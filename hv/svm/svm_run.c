@@ -20,8 +20,8 @@ COLD static void failed(struct svm_vcpu *x, struct vm_exit *out)
 	out->insn_len = 0;
 	if (!svm_check_guest(x->vmcb, &svm_caps, &why))
 		why_set(&why, ERR_INVALID,
-			"VMRUN refused the guest's state, though every rule that is checked in "
-			"software holds");
+			"VMRUN refused the guest's state, though every rule "
+			"that is checked in software holds");
 	str_copy(out->detail, why.text, sizeof(out->detail));
 }
 

@@ -35,10 +35,10 @@ struct svm_vcpu {
 	bool again;     /* `event` is one whose delivery the last exit interrupted */
 	uint8_t todo;   /* TODO_*: before the next entry */
 	bool flush;     /* drop the guest's translations at the next entry */
-	uint64_t
-		cr0_cache; /* CR0.CD and NW as the guest set them; the CPU runs with the cache on */
-	gpa_t walk_root;   /* the table that the CPU walks from, 0: that of the guest's CR3 */
-	uint64_t cr3;      /* the guest's while walk_root is not 0 */
+	/* CR0.CD and NW as the guest set them; the CPU runs with the cache on */
+	uint64_t cr0_cache;
+	gpa_t walk_root; /* the table that the CPU walks from, 0: that of the guest's CR3 */
+	uint64_t cr3;    /* the guest's while walk_root is not 0 */
 	bool irq_window, nmi_window;
 	bool come_back; /* the coming stay is to end as soon as the event is delivered */
 	enum svm_nmi_state nmi;

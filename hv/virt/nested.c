@@ -46,8 +46,8 @@ struct npt *nested_create(const struct nested_format *format, struct why *why)
 
 	if (page == PMEM_NONE || root == PMEM_NONE) {
 		why_set(why, ERR_NOMEM,
-			"no memory for the guest's nested page table; give the node more "
-			"RAM or the guest less");
+			"no memory for the guest's nested page table; "
+			"give the node more RAM or the guest less");
 		return NULL;
 	}
 	npt = pmem_virt(page);
@@ -58,7 +58,10 @@ struct npt *nested_create(const struct nested_format *format, struct why *why)
 	return npt;
 }
 
-/* Replaces a 2 MiB mapping (or nothing) by a table that says the same. Returns the new entry, 0 without memory. */
+/*
+ * Replaces a 2 MiB mapping (or nothing) by a table that says the same. Returns the new entry, 0 without
+ * memory.
+ */
 static uint64_t split(const struct npt *npt, nested_entry *e, uint64_t old)
 {
 	hpa_t table = pmem_alloc_zeroed(0);

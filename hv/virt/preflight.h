@@ -24,8 +24,8 @@ struct preflight_line {
 
 struct preflight {
 	unsigned count, missing;
-	unsigned
-		left_out; /* lines that had no room; a missing one among them still counts as missing */
+	/* lines that had no room; a missing one among them still counts as missing */
+	unsigned left_out;
 	struct preflight_line lines[PREFLIGHT_LINES];
 };
 

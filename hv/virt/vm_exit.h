@@ -66,7 +66,8 @@ struct vm_exit {
 			bool gla_valid;
 			bool read, write, fetch;
 			bool table_walk; /* the access was the guest's page-table walk, not its operand */
-			bool delivery; /* it happened while an event was being delivered: don't emulate, retry */
+			/* it happened while an event was being delivered: don't emulate, retry */
+			bool delivery;
 		} npf;
 		struct {
 			uint16_t offset; /* in the APIC page */

@@ -16,8 +16,8 @@ struct wish {
 	enum wish_kind kind;
 	uint32_t bit;
 	const char *name; /* the SDM's */
-	const char *
-		instead; /* for the report on options: what happens without it; NULL: not reported */
+	/* for the report on options: what happens without it; NULL: not reported */
+	const char *instead;
 };
 
 // clang-format off
@@ -99,39 +99,35 @@ static bool has_unrestricted(const struct vmx_raw *raw)
 static int check_vmx(const struct vmx_raw *raw, struct why *why)
 {
 	if (!raw->vmx)
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"this CPU has no VT-x (CPUID.1:ECX.VMX is 0); Amalgam needs an Intel CPU "
-			"with VT-x and EPT");
+		return why_set(why, ERR_UNSUPPORTED,
+			       "this CPU has no VT-x (CPUID.1:ECX.VMX is 0); "
+			       "Amalgam needs an Intel CPU with VT-x and EPT");
 	if ((raw->feature_control & FEATURE_CONTROL_LOCK) &&
 	    !(raw->feature_control & FEATURE_CONTROL_VMX))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"the firmware has locked VT-x off (IA32_FEATURE_CONTROL is %#llx); enable "
-			"Intel Virtualization Technology in the firmware setup and switch the "
-			"machine off and on",
-			(unsigned long long)raw->feature_control);
+		return why_set(why, ERR_UNSUPPORTED,
+			       "the firmware has locked VT-x off (IA32_FEATURE_CONTROL is %#llx); "
+			       "enable Intel Virtualization Technology in the firmware setup "
+			       "and switch the machine off and on",
+			       (unsigned long long)raw->feature_control);
 	return 0;
 }
 
 static int check_ept(const struct vmx_raw *raw, struct why *why)
 {
 	if (!has_ept(raw))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"this CPU has VT-x without EPT; Amalgam needs an Intel CPU with EPT and "
-			"unrestricted guest (Westmere of 2010 or newer)");
+		return why_set(why, ERR_UNSUPPORTED,
+			       "this CPU has VT-x without EPT; Amalgam needs an Intel CPU with EPT "
+			       "and unrestricted guest (Westmere of 2010 or newer)");
 	if (!(raw->ept_vpid & EPT_CAP_WALK4) || !(raw->ept_vpid & EPT_CAP_WB))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"this CPU's EPT has no 4-level write-back tables (IA32_VMX_EPT_VPID_CAP "
-			"is %#llx); Amalgam needs bits 6 and 14",
-			(unsigned long long)raw->ept_vpid);
+		return why_set(why, ERR_UNSUPPORTED,
+			       "this CPU's EPT has no 4-level write-back tables "
+			       "(IA32_VMX_EPT_VPID_CAP is %#llx); Amalgam needs bits 6 and 14",
+			       (unsigned long long)raw->ept_vpid);
 	if (!(raw->ept_vpid & EPT_CAP_INVEPT) ||
 	    !(raw->ept_vpid & (EPT_CAP_INVEPT_ONE | EPT_CAP_INVEPT_ALL)))
 		return why_set(why, ERR_UNSUPPORTED,
-			       "this CPU has EPT without a usable INVEPT (IA32_VMX_EPT_VPID_CAP is "
-			       "%#llx); Amalgam needs bit 20 with 25 or 26",
+			       "this CPU has EPT without a usable INVEPT (IA32_VMX_EPT_VPID_CAP "
+			       "is %#llx); Amalgam needs bit 20 with 25 or 26",
 			       (unsigned long long)raw->ept_vpid);
 	return 0;
 }
@@ -139,10 +135,10 @@ static int check_ept(const struct vmx_raw *raw, struct why *why)
 static int check_unrestricted(const struct vmx_raw *raw, struct why *why)
 {
 	if (!has_unrestricted(raw))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"this CPU has no unrestricted guest, so its VT-x can't run real mode; "
-			"Amalgam needs an Intel CPU that has it (Westmere of 2010 or newer)");
+		return why_set(why, ERR_UNSUPPORTED,
+			       "this CPU has no unrestricted guest, "
+			       "so its VT-x can't run real mode; Amalgam needs an Intel CPU "
+			       "that has it (Westmere of 2010 or newer)");
 	return 0;
 }
 

@@ -69,9 +69,9 @@ static int check_control_registers(const struct vmx_guest_state *g, struct why *
 		return BROKEN("CR4 is %#llx; VT-x wants bits %#llx of it otherwise",
 			      (unsigned long long)g->cr4, (unsigned long long)cr4_bad);
 	if (is_64(g) && (!(g->cr0 & CR0_PG) || !(g->cr4 & CR4_PAE)))
-		return BROKEN(
-			"the entry is for an IA-32e mode guest, but CR0.PG is %d and CR4.PAE is %d",
-			!!(g->cr0 & CR0_PG), !!(g->cr4 & CR4_PAE));
+		return BROKEN("the entry is for an IA-32e mode guest, "
+			      "but CR0.PG is %d and CR4.PAE is %d",
+			      !!(g->cr0 & CR0_PG), !!(g->cr4 & CR4_PAE));
 	if (!is_64(g) && (g->cr4 & CR4_PCIDE))
 		return BROKEN("CR4.PCIDE is 1, which only an IA-32e mode guest may have");
 	if (g->cr3 >> g->phys_bits)
@@ -177,18 +177,16 @@ static int check_cs(const struct vmx_guest_state *g, struct why *why)
 	case 9:
 	case 11:
 		if (dpl != ss_dpl)
-			return BROKEN(
-				"CS DPL is %u but SS DPL is %u; for non-conforming code they must "
-				"be the same",
-				dpl, ss_dpl);
+			return BROKEN("CS DPL is %u but SS DPL is %u; "
+				      "for non-conforming code they must be the same",
+				      dpl, ss_dpl);
 		break;
 	case 13:
 	case 15:
 		if (dpl > ss_dpl)
-			return BROKEN(
-				"CS DPL is %u but SS DPL is %u; for conforming code it must not be "
-				"above",
-				dpl, ss_dpl);
+			return BROKEN("CS DPL is %u but SS DPL is %u; "
+				      "for conforming code it must not be above",
+				      dpl, ss_dpl);
 		break;
 	default:
 		return BROKEN("CS type is %u; it must be accessed code (9, 11, 13, 15) or 3", type);
@@ -352,10 +350,9 @@ static int check_activity(const struct vmx_guest_state *g, struct why *why)
 		return BROKEN("the activity state is HLT, but SS DPL is %u",
 			      ACCESS_DPL(g->seg[SEG_SS].access));
 	if ((g->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) && g->activity)
-		return BROKEN(
-			"the activity state is %u while STI or MOV SS block events; it must be "
-			"active",
-			g->activity);
+		return BROKEN("the activity state is %u while STI or MOV SS block events; "
+			      "it must be active",
+			      g->activity);
 	if (!(g->entry_info & INTR_VALID))
 		return 0;
 	if ((g->activity == ACTIVITY_HLT &&
@@ -379,8 +376,8 @@ static int check_interruptibility(const struct vmx_guest_state *g, struct why *w
 	if ((shadow & BLOCKED_BY_STI) && !(g->rflags & RFLAGS_IF))
 		return BROKEN("events are blocked by STI, but RFLAGS.IF is 0");
 	if (injects(g, INTR_EXTERNAL) && shadow)
-		return BROKEN(
-			"an external interrupt is to be injected in the shadow of STI or MOV SS");
+		return BROKEN("an external interrupt is to be injected "
+			      "in the shadow of STI or MOV SS");
 	if (injects(g, INTR_NMI) && shadow)
 		return BROKEN("an NMI is to be injected in the shadow of STI or MOV SS");
 	if (g->interruptibility & BLOCKED_BY_SMI)

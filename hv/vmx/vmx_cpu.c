@@ -113,11 +113,10 @@ static int check_same(struct why *why)
 	if (err)
 		return err;
 	if (memcmp(&here, &vmx_caps, sizeof(here)) != 0)
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"CPU %u of this node offers other VT-x controls than the first CPU; all "
-			"CPUs of a node must be of one model with one microcode",
-			plat_cpu());
+		return why_set(why, ERR_UNSUPPORTED,
+			       "CPU %u of this node offers other VT-x controls than the first CPU; "
+			       "all CPUs of a node must be of one model with one microcode",
+			       plat_cpu());
 	return 0;
 }
 
@@ -171,8 +170,8 @@ int vmx_cpu_on(struct why *why)
 	err = check_host_registers(why);
 	if (!err && vmx_on(region) != VMX_OK)
 		err = why_set(why, ERR_UNSUPPORTED,
-			      "CPU %u refuses VMXON; is something else, such as the firmware, "
-			      "using VT-x?",
+			      "CPU %u refuses VMXON; is something else, such as "
+			      "the firmware, using VT-x?",
 			      plat_cpu());
 	if (err) {
 		write_cr4(read_cr4() & ~CR4_VMXE);

@@ -143,7 +143,9 @@ static bool in_shadow(uint32_t interruptibility)
 	return interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 }
 
-/* A step that is due comes before any interrupt; an entry that injects one would drop it. SDM vol. 3, 27.7.3 */
+/*
+ * A step that is due comes before any interrupt; an entry that injects one would drop it. SDM vol. 3, 27.7.3
+ */
 static bool step_due(uint64_t rflags)
 {
 	return UNLIKELY(rflags & RFLAGS_TF) && vmreadn(VMCS_GUEST_PENDING_DEBUG);

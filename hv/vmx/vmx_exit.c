@@ -49,8 +49,8 @@ static void decode_task_switch(struct vmx_vcpu *x, struct vm_exit *out)
 	uint64_t q = vmreadn(VMCS_EXIT_QUALIFICATION);
 
 	fmt_print(out->detail, sizeof(out->detail),
-		  "the guest switched to the hardware task %#x by %s at %#llx; Amalgam does not "
-		  "support hardware task switches",
+		  "the guest switched to the hardware task %#x by %s at %#llx; "
+		  "Amalgam does not support hardware task switches",
 		  (unsigned)(q & 0xffff), sources[q >> 30 & 3],
 		  (unsigned long long)vmreadn(VMCS_GUEST_RIP));
 }
@@ -155,8 +155,8 @@ static void decode_ept_violation(struct vmx_vcpu *x, struct vm_exit *out)
 static void decode_ept_misconfig(struct vmx_vcpu *x, struct vm_exit *out)
 {
 	fmt_print(out->detail, sizeof(out->detail),
-		  "the CPU found a malformed nested page-table entry on the way to guest-physical "
-		  "%#llx",
+		  "the CPU found a malformed nested page-table entry on the way "
+		  "to guest-physical %#llx",
 		  (unsigned long long)vmread64(VMCS_GUEST_PHYSICAL_ADDRESS));
 }
 
@@ -175,9 +175,8 @@ static void decode_apic_access(struct vmx_vcpu *x, struct vm_exit *out)
 		return;
 	out->kind = VM_EXIT_UNKNOWN;
 	fmt_print(out->detail, sizeof(out->detail),
-		  "the guest's local APIC page was used by event delivery or a page walk (offset "
-		  "%#x, "
-		  "type %u)",
+		  "the guest's local APIC page was used by event delivery or a page walk "
+		  "(offset %#x, type %u)",
 		  (unsigned)(q & 0xfff), type);
 }
 

@@ -40,7 +40,7 @@ const char *vmx_insn_error_text(uint32_t number)
 
 void vmx_field_broken(const char *insn, uint64_t field)
 {
-	plat_panic(
-		"%s of VMCS field %#llx failed: the CPU has no such field, or no VMCS is current",
-		insn, (unsigned long long)field);
+	plat_panic("%s of VMCS field %#llx failed: the CPU has no such field, "
+		   "or no VMCS is current",
+		   insn, (unsigned long long)field);
 }

@@ -103,8 +103,7 @@ COLD static void failed(uint32_t reason, struct vm_exit *out)
 		if (!vmx_check_guest(&state, &why))
 			why_set(&why, ERR_INVALID,
 				"VM entry failed on the guest's state (qualification %#llx), "
-				"though "
-				"every rule that is checked in software holds",
+				"though every rule that is checked in software holds",
 				(unsigned long long)vmreadn(VMCS_EXIT_QUALIFICATION));
 		break;
 	case REASON_MACHINE_CHECK:

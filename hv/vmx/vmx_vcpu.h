@@ -35,7 +35,9 @@ struct vmx_vcpu {
 	/* The preemption timer's value for `slice` of host TSC. */
 	uint64_t slice;
 	uint32_t slice_timer;
-	/* See call_back(): TSC when the guest was first entered with interrupts off, 0 when it has them on. */
+	/*
+	 * See call_back(): TSC when the guest was first entered with interrupts off, 0 when it has them on.
+	 */
 	uint64_t closed_since, closed_stay, closed_first, closed_last;
 	/* Set-up. */
 	struct npt *npt;

@@ -273,8 +273,8 @@ static void read_madt(const struct parse *p, hpa_t pa, const struct header *h)
 
 		if (!read_at(p->mem, pa + at, &e, 2) || e.length < 2 || e.length > h->length - at) {
 			log_warn(LOG_X86,
-				 "ACPI: the MADT has a broken entry at offset %u; the rest is "
-				 "skipped",
+				 "ACPI: the MADT has a broken entry at offset %u; "
+				 "the rest is skipped",
 				 at);
 			return;
 		}

@@ -116,10 +116,9 @@ int hostapic_setup(struct why *why)
 	struct cpuid_regs c1 = cpuid(1, 0);
 
 	if (!(c1.edx & CPUID1_EDX_APIC))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"CPU 0 has no local APIC, or firmware has turned it off; enable it in "
-			"the firmware's setup");
+		return why_set(why, ERR_UNSUPPORTED,
+			       "CPU 0 has no local APIC, or firmware has turned it off; "
+			       "enable it in the firmware's setup");
 	ha.x2apic = want_x2apic();
 	ha.deadline = c1.ecx & CPUID1_ECX_TSC_DEADLINE;
 	if (!ha.x2apic) {
@@ -136,8 +135,8 @@ int hostapic_setup(struct why *why)
 		ha.timer_hz = measure_timer();
 		if (!ha.timer_hz)
 			return why_set(why, ERR_UNSUPPORTED,
-				       "the local APIC's timer does not count; this node can't run "
-				       "guests");
+				       "the local APIC's timer does not count; "
+				       "this node can't run guests");
 	}
 	log_info(LOG_X86, "local APIC in %s mode, timer %s%llu kHz", ha.x2apic ? "x2APIC" : "xAPIC",
 		 ha.deadline ? "by TSC deadline, " : "one-shot at ",

@@ -4,7 +4,10 @@
 
 #include "hv/base/compiler.h"
 
-/* Starts the serial reader as the command line's serial= says (default: com1). What is in the ring is written first. */
+/*
+ * Starts the serial reader as the command line's serial= says (default: com1). What is in the ring is written
+ * first.
+ */
 void logsink_serial_start(const char *cmdline);
 /* The screen is there. */
 void logsink_screen_start(void);

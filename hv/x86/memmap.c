@@ -76,10 +76,10 @@ int memmap_build(struct memmap *map, const struct handoff_range *in, unsigned co
 	bool ram = false;
 
 	if (count > HANDOFF_RANGES)
-		return why_set(
-			why, ERR_INVALID,
-			"the loader's memory map says it has %u ranges; at most %u are possible",
-			count, HANDOFF_RANGES);
+		return why_set(why, ERR_INVALID,
+			       "the loader's memory map says it has %u ranges; "
+			       "at most %u are possible",
+			       count, HANDOFF_RANGES);
 	map->count = 0;
 	for (; at != UINT64_MAX; at = next) {
 		uint32_t kind = kind_at(in, count, at, &next);

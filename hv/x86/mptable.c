@@ -96,8 +96,8 @@ static void read_entries(const struct phys_reader *mem, hpa_t pa, const struct c
 		size = e.type == ENTRY_CPU ? sizeof(e.cpu) : sizeof(e.ioapic);
 		if (size > c->length - at || !mem->read(mem->ctx, pa + at, &e, size)) {
 			log_warn(LOG_X86,
-				 "MP table: entry %u reaches past the table's end; the rest is "
-				 "skipped",
+				 "MP table: entry %u reaches past the table's end; "
+				 "the rest is skipped",
 				 i);
 			return;
 		}

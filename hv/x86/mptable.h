@@ -1,4 +1,6 @@
-/* The MP tables, for firmware without ACPI. MultiProcessor Specification 1.4, chapter 4. Pure, like acpi.h. */
+/*
+ * The MP tables, for firmware without ACPI. MultiProcessor Specification 1.4, chapter 4. Pure, like acpi.h.
+ */
 #ifndef HV_X86_MPTABLE_H
 #define HV_X86_MPTABLE_H
 

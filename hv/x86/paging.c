@@ -25,7 +25,10 @@
 #define MAP_RO    (PTE_P | PTE_NX | PTE_G)
 #define MAP_RX    (PTE_P | PTE_G)
 #define MAP_UC    (MAP_RW | PTE_PCD | PTE_PWT)
-/* Write-combining, by pcpu_setup.c's PAT entry 4. Its bit in the entry is another one in large pages: map() sets it. */
+/*
+ * Write-combining, by pcpu_setup.c's PAT entry 4. Its bit in the entry is another one in large pages: map()
+ * sets it.
+ */
 #define MAP_WC    (MAP_RW | SOFT_WC)
 #define MAP_TABLE (PTE_P | PTE_W)
 

@@ -83,8 +83,8 @@ int panic_test(const char *kind, struct why *why)
 	for (size_t i = 0; i < ARRAY_LEN(tests); i++)
 		if (!strcmp(tests[i].name, kind))
 			tests[i].fn();
-	return why_set(
-		why, ERR_INVALID,
-		"test-panic=%.20s is unknown; expected page, stack, div, assert, nmi or smash",
-		kind);
+	return why_set(why, ERR_INVALID,
+		       "test-panic=%.20s is unknown; expected page, stack, div, "
+		       "assert, nmi or smash",
+		       kind);
 }

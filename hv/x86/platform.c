@@ -36,9 +36,8 @@ static void log_found(const struct platform *pf)
 	const char *end = pf->cpu_count == 1 ? "" : "s";
 
 	if (pf->source == PLATFORM_NO_TABLES)
-		log_info(LOG_X86,
-			 "neither ACPI nor an MP table lists this node's CPUs; all will be "
-			 "called and those that answer counted");
+		log_info(LOG_X86, "neither ACPI nor an MP table lists this node's CPUs; "
+				  "all will be called and those that answer counted");
 	else
 		log_info(LOG_X86, "%s lists %u CPU%s and %u IOAPIC%s",
 			 pf->source == PLATFORM_ACPI ? "ACPI" : "the MP table", pf->cpu_count, end,

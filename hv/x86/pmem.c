@@ -29,8 +29,8 @@ int pmem_early_init(const struct memmap *map, struct why *why)
 
 	if (!memmap_largest_ram(map, MIB(1), LOW_LIMIT, &r))
 		return why_set(why, ERR_NOMEM,
-			       "the memory map has no RAM between 1 MiB and 4 GiB; the core needs "
-			       "some there");
+			       "the memory map has no RAM between 1 MiB and 4 GiB; "
+			       "the core needs some there");
 	pm.map = map;
 	pm.early_base = pm.early_next = r.base;
 	pm.early_end = r.base + r.size;
@@ -44,8 +44,8 @@ hpa_t pmem_early_alloc(uint64_t size)
 
 	size = align_up(size, PAGE_SIZE);
 	if (!range_within(pa, size, pm.early_end))
-		plat_panic("the largest range of RAM below 4 GiB, %llu KiB, is too small for the "
-			   "core's tables",
+		plat_panic("the largest range of RAM below 4 GiB, "
+			   "%llu KiB, is too small for the core's tables",
 			   (unsigned long long)(pm.early_end - pm.early_base) >> 10);
 	pm.early_next += size;
 	memset(pm.mapped ? phys_to_virt(pa) : (void *)(uintptr_t)pa, 0, size);

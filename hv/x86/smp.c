@@ -161,10 +161,10 @@ int smp_start(void (*entry)(void), struct why *why)
 		return 0;
 	page = make_trampoline();
 	if (page == PMEM_NONE)
-		return why_set(
-			why, ERR_NOMEM,
-			"firmware left no four free pages below 640 KiB, which starting the other "
-			"CPUs needs; boot with the firmware's other mode (BIOS or UEFI)");
+		return why_set(why, ERR_NOMEM,
+			       "firmware left no four free pages below 640 KiB, "
+			       "which starting the other CPUs needs; "
+			       "boot with the firmware's other mode (BIOS or UEFI)");
 	if (pf->cpu_count)
 		start_listed(pf, (uint8_t)(page >> PAGE_SHIFT));
 	else

@@ -22,11 +22,11 @@ static struct memmap memmap;
 static void check_handoff(const struct handoff *h)
 {
 	if (h->magic != HANDOFF_MAGIC || h->version != HANDOFF_VERSION || h->size != sizeof(*h))
-		plat_panic(
-			"the loader's handoff is version %u of %u bytes (magic %#llx), this core "
-			"expects version %u of %zu bytes; loader and core must be of one build",
-			h->version, h->size, (unsigned long long)h->magic, HANDOFF_VERSION,
-			sizeof(*h));
+		plat_panic("the loader's handoff is version %u of %u bytes (magic %#llx), "
+			   "this core expects version %u of %zu bytes; "
+			   "loader and core must be of one build",
+			   h->version, h->size, (unsigned long long)h->magic, HANDOFF_VERSION,
+			   sizeof(*h));
 }
 
 static void log_memmap(const struct memmap *map)

@@ -1,4 +1,6 @@
-/* The names of the core's functions, for the backtrace. tools/symtab.py makes the table after the first link. */
+/*
+ * The names of the core's functions, for the backtrace. tools/symtab.py makes the table after the first link.
+ */
 #ifndef HV_X86_SYMBOLS_H
 #define HV_X86_SYMBOLS_H
 

@@ -116,11 +116,10 @@ static int reset(struct nic *nic, struct why *why)
 			if (!(reg_read(nic, REG_CTRL) & CTRL_RST))
 				break;
 			if (i == 100)
-				return why_set(
-					why, ERR_TIMEOUT,
-					"network card %s does not come out of reset within 100 ms; "
-					"power the machine off and on",
-					nic->id->name);
+				return why_set(why, ERR_TIMEOUT,
+					       "network card %s does not come out of reset within "
+					       "100 ms; power the machine off and on",
+					       nic->id->name);
 		}
 		nic->hw->delay_us(nic->hw->ctx, 5000); /* 14.3: the EEPROM is read again */
 	}
@@ -172,11 +171,10 @@ static int mac_read(struct nic *nic, struct why *why)
 		if (i == 2 && mac_good(nic->mac))
 			return 0;
 	}
-	return why_set(
-		why, ERR_INVALID,
-		"network card %s has no usable MAC address, neither in its registers nor in its "
-		"EEPROM; set one with the vendor's tool",
-		nic->id->name);
+	return why_set(why, ERR_INVALID,
+		       "network card %s has no usable MAC address, neither in its registers nor "
+		       "in its EEPROM; set one with the vendor's tool",
+		       nic->id->name);
 }
 
 static void address_write(struct nic *nic, unsigned i, const uint8_t mac[NIC_MAC])

@@ -196,11 +196,10 @@ static int queue_start(struct nic *nic, struct vring *q, unsigned index, struct 
 	q->size = (uint16_t)(modern ? common_read(nic, COMMON_QUEUE_SIZE, 2)
 				    : rd(nic, 0, LEGACY_QUEUE_SIZE, 2));
 	if (q->size < 2 || q->size > QUEUE_MAX || (q->size & (q->size - 1)))
-		return why_set(
-			why, ERR_UNSUPPORTED,
-			"the virtio network card has queues of %u entries; expected a power of two "
-			"from 2 to %u",
-			q->size, QUEUE_MAX);
+		return why_set(why, ERR_UNSUPPORTED,
+			       "the virtio network card has queues of %u entries; "
+			       "expected a power of two from 2 to %u",
+			       q->size, QUEUE_MAX);
 	/* 2.6.2: one layout that serves both versions: used ring on the next page. */
 	desc_bytes = q->size * sizeof(struct vring_desc);
 	avail_bytes = sizeof(struct vring_avail) + (q->size + 1u) * 2;
@@ -407,9 +406,9 @@ static int virtio_start(struct nic *nic, struct why *why)
 	status_set(nic, 0);
 	for (unsigned i = 0; status_get(nic) != 0; i++) {
 		if (i == 100)
-			return why_set(
-				why, ERR_TIMEOUT,
-				"the virtio network card does not come out of reset within 100 ms");
+			return why_set(why, ERR_TIMEOUT,
+				       "the virtio network card does not come out "
+				       "of reset within 100 ms");
 		nic->hw->delay_us(nic->hw->ctx, 1000);
 	}
 	status_set(nic, STATUS_ACKNOWLEDGE);

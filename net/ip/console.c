@@ -8,8 +8,8 @@
  * of a connection that was read to its end gives way to new ones.
  *
  * Connections are closed by netip_console_run(), never in a callback: where the segment that brings an
- * acknowledgement brings data, too, lwIP 2.1.3 forgets to free it when its `sent` callback closes, and with it a
- * buffer of the card.
+ * acknowledgement brings data, too, lwIP 2.1.3 forgets to free it when its `sent` callback closes, and with
+ * it a buffer of the card.
  */
 
 #include "hv/base/string.h"
@@ -38,9 +38,9 @@ static void reader_drop(struct console_reader *r)
 }
 
 /*
- * lwIP cuts segments of half the largest window that it has heard of, but whole ones while that is zero, and asserts
- * later that none is longer than what it would cut then: a window that opens a little would end the node. From this
- * size on the segments are always whole.
+ * lwIP cuts segments of half the largest window that it has heard of, but whole ones while that is zero, and
+ * asserts later that none is longer than what it would cut then: a window that opens a little would end the
+ * node. From this size on the segments are always whole.
  */
 static bool window_was_wide(const struct tcp_pcb *pcb)
 {

@@ -26,7 +26,9 @@ struct netip_config {
 	uint32_t syslog; /* 0: no syslog */
 	char hostname[32];
 	uint64_t seed; /* for ports and sequence numbers; random */
-	/* Frames of EtherType `raw_type` go here instead, of any length; the frame is gone when it returns. */
+	/*
+	 * Frames of EtherType `raw_type` go here instead, of any length; the frame is gone when it returns.
+	 */
 	uint16_t raw_type;
 	void (*raw)(void *ctx, uint64_t now, const void *frame, size_t len);
 	/* Sees every frame before anything else does; true: it was for it alone. May be NULL. */

@@ -53,7 +53,9 @@ struct netip {
 	struct netip_stats stats;
 	unsigned owner;
 	uint64_t now, random, link_at;
-	/* All frames that came before `seen` were taken, and before `mark_at` when NIC_RX_BUFFERS more were. */
+	/*
+	 * All frames that came before `seen` were taken, and before `mark_at` when NIC_RX_BUFFERS more were.
+	 */
 	uint64_t seen, mark_at, taken, mark_taken;
 	struct netip_rx rx[NIC_RX_BUFFERS];
 	struct syslog syslog;

@@ -68,8 +68,8 @@ static size_t ip_status(const struct netnode *n, char *buf, size_t size)
 	uint32_t a = netip_address(n->ip);
 
 	return fmt_print(buf, size,
-			 "address %u.%u.%u.%u: %llu lines to syslog, console read %llu times, %llu "
-			 "turned away, %llu cut off\n",
+			 "address %u.%u.%u.%u: %llu lines to syslog, console read %llu times, "
+			 "%llu turned away, %llu cut off\n",
 			 a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255,
 			 (unsigned long long)s->syslog_lines, (unsigned long long)s->console_reads,
 			 (unsigned long long)s->console_refused,
@@ -101,13 +101,13 @@ static size_t status(void *ctx, char *buf, size_t size)
 	size_t len;
 	char line[120];
 
-	len = fmt_print(
-		buf, size,
-		"cluster '%s': %s, %u of %u nodes\ncard %s: link %s, %u Mbit/s, in %llu, out %llu, "
-		"errors %llu\n",
-		c->config.name, states[c->state], c->count, c->config.nodes, n->nic.id->name,
-		n->nic.link ? "up" : "down", n->nic.mbit, (unsigned long long)s->rx_frames,
-		(unsigned long long)s->tx_frames, (unsigned long long)s->rx_errors);
+	len = fmt_print(buf, size,
+			"cluster '%s': %s, %u of %u nodes\ncard %s: link %s, "
+			"%u Mbit/s, in %llu, out %llu, errors %llu\n",
+			c->config.name, states[c->state], c->count, c->config.nodes,
+			n->nic.id->name, n->nic.link ? "up" : "down", n->nic.mbit,
+			(unsigned long long)s->rx_frames, (unsigned long long)s->tx_frames,
+			(unsigned long long)s->rx_errors);
 	len += ip_status(n, buf + len, size - len);
 	for (unsigned i = 0; i < c->count && len + 400 < size; i++) {
 		cluster_describe(c, i, line, sizeof(line));

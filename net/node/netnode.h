@@ -17,10 +17,10 @@
 #define NETNODE_POOL 256
 
 struct netnode_config {
-	struct cluster_config
-		cluster; /* `mac` and `life` are filled in from the card and the seed */
-	struct netip_config
-		ip; /* `raw`, `raw_type`, `status`, `seed` are filled in; `ctx` is this one's */
+	/* `mac` and `life` are filled in from the card and the seed */
+	struct cluster_config cluster;
+	/* `raw`, `raw_type`, `status`, `seed` are filled in; `ctx` is this one's */
+	struct netip_config ip;
 	/*
 	 * The clock of every `now`, ns. Frames are stamped with it after they were taken from the card: an
 	 * earlier stamp would break the promise on the clock agreement's error.

@@ -30,8 +30,8 @@ struct clock_peer {
 	int64_t drift;        /* ppb, theirs faster is positive */
 	uint64_t drift_error; /* ppb */
 	uint64_t samples, rejected;
-	uint64_t
-		jumps; /* samples that broke the promise on drift: what was known before is forgotten */
+	/* samples that broke the promise on drift: what was known before is forgotten */
+	uint64_t jumps;
 	uint64_t rtt_min;
 };
 

@@ -6,7 +6,7 @@
  *     cluster_rx(c, now, frame, len);              a frame came
  *     while (cluster_poll(c, &event)) ...          what a person or the hypervisor must know
  *     while ((n = cluster_tx(c, now, buf))) ...    send what is due
- *     cluster_heard(c, seen)                       when all that came before `seen` has gone through cluster_rx
+ *     cluster_heard(c, seen)                       all that came before `seen` is through cluster_rx
  *     sleep until cluster_deadline(c)
  *
  * The head is the node named by `head`, else the best of those with guest images, else of all; the
@@ -139,12 +139,14 @@ size_t cluster_tx(struct cluster *c, uint64_t now, void *buf);
 uint64_t cluster_deadline(const struct cluster *c);
 
 /*
- * Judges silence: `seen` is a time before which nothing came that was not given to cluster_rx() or cluster_alive(), so
- * to be called by who receives, when nothing waits. Sending judges nobody.
+ * Judges silence: `seen` is a time before which nothing came that was not given to cluster_rx() or
+ * cluster_alive(), so to be called by who receives, when nothing waits. Sending judges nobody.
  */
 void cluster_heard(struct cluster *c, uint64_t seen);
 
-/* Tells the others that this node stops for a reason of its own, `why`; cluster_tx() has the frames for that. */
+/*
+ * Tells the others that this node stops for a reason of its own, `why`; cluster_tx() has the frames for that.
+ */
 void cluster_stop(struct cluster *c, const char *why);
 
 /* Of a running member something came that only it can have sent; spares heartbeats that were lost. */

@@ -55,8 +55,8 @@ static void feature_detail(const struct cluster *c, int bit, char detail[WIRE_TE
 	char number[24];
 
 	fmt_print(detail, WIRE_TEXT,
-		  "has a CPU without %s, which the cluster needs; take another machine or another "
-		  "guest",
+		  "has a CPU without %s, which the cluster needs; "
+		  "take another machine or another guest",
 		  feature_name(c, (unsigned)bit, number));
 }
 
@@ -74,11 +74,10 @@ static bool vendor_differs(const struct cluster *c, const struct wire_hello *oth
 
 	if (theirs == ours)
 		return false;
-	fmt_print(
-		detail, WIRE_TEXT,
-		"has a CPU of %s, the cluster of %s; the guest would notice by CPUID's vendor and "
-		"model, VMCALL and SYSCALL; take nodes of one vendor",
-		vendor_name(c, theirs, buf[0]), vendor_name(c, ours, buf[1]));
+	fmt_print(detail, WIRE_TEXT,
+		  "has a CPU of %s, the cluster of %s; the guest would notice by CPUID's vendor "
+		  "and model, VMCALL and SYSCALL; take nodes of one vendor",
+		  vendor_name(c, theirs, buf[0]), vendor_name(c, ours, buf[1]));
 	return true;
 }
 
@@ -101,10 +100,10 @@ static bool tsc_differs(const struct cluster *c, const struct cluster_candidate 
 	}
 	if (!tsc_near(other->hello.tsc_khz, c->config.tsc_khz)) {
 		*reason = CLUSTER_TSC_KHZ;
-		fmt_print(
-			detail, WIRE_TEXT,
-			"has a TSC of %u kHz, the cluster one of %u; they may differ by 1 percent",
-			other->hello.tsc_khz, c->config.tsc_khz);
+		fmt_print(detail, WIRE_TEXT,
+			  "has a TSC of %u kHz, the cluster one of %u; "
+			  "they may differ by 1 percent",
+			  other->hello.tsc_khz, c->config.tsc_khz);
 		return true;
 	}
 	return false;
@@ -126,16 +125,16 @@ enum cluster_reason cluster_fits(const struct cluster *c, const struct cluster_c
 	}
 	if (other->version != WIRE_VERSION) {
 		fmt_print(detail, WIRE_TEXT,
-			  "speaks protocol version %u, the cluster %u; boot the same Amalgam on "
-			  "every node",
+			  "speaks protocol version %u, the cluster %u; "
+			  "boot the same Amalgam on every node",
 			  other->version, WIRE_VERSION);
 		return CLUSTER_VERSION;
 	}
 	if (h->nodes != c->config.nodes) {
-		fmt_print(
-			detail, WIRE_TEXT,
-			"expects %u nodes, the cluster %u; give every node the same nodes= option",
-			h->nodes, c->config.nodes);
+		fmt_print(detail, WIRE_TEXT,
+			  "expects %u nodes, the cluster %u; "
+			  "give every node the same nodes= option",
+			  h->nodes, c->config.nodes);
 		return CLUSTER_COUNT;
 	}
 	if (memcmp(h->head, c->config.head, WIRE_MAC) != 0) {

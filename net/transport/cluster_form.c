@@ -111,8 +111,8 @@ static enum cluster_reason late(const struct cluster *c, const struct cluster_ca
 
 	if (i >= 0 && reason != CLUSTER_MAC) {
 		fmt_print(detail, WIRE_TEXT,
-			  "has the MAC address of running node %d: it restarted, or two NICs are "
-			  "alike",
+			  "has the MAC address of running node %d: it restarted, "
+			  "or two NICs are alike",
 			  i);
 		return CLUSTER_MAC;
 	}
@@ -205,7 +205,10 @@ void cluster_refuse_in(struct cluster *c, const struct wire_head *head, const ui
 	if (r == NULL || r->life != c->config.life || cluster_runs(c) ||
 	    c->state == CLUSTER_STOPPED)
 		return;
-	/* Who refuses has said HELLO, or has our MAC. It says so again, so one that comes too early does no harm. */
+	/*
+	 * Who refuses has said HELLO, or has our MAC. It says so again, so one that comes too early does no
+	 * harm.
+	 */
 	if (candidate_find(c, mac) == NULL && memcmp(mac, c->config.mac, WIRE_MAC) != 0)
 		return;
 	cluster_text(detail, r->text, sizeof(detail));

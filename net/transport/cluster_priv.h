@@ -7,7 +7,9 @@
 #define CLUSTER_NEVER     UINT64_MAX
 #define CLUSTER_HELLO_MIN (10 * NS_PER_MS) /* first HELLOs come quickly, later ones once per beat */
 #define CLUSTER_LOST_SENT 5
-/* Anybody on the network can bring such sentences about, so a log gets so many; a refused node hears its own. */
+/*
+ * Anybody on the network can bring such sentences about, so a log gets so many; a refused node hears its own.
+ */
 #define CLUSTER_TOLD_MAX  64
 
 #define MAC_FMT     "%02x:%02x:%02x:%02x:%02x:%02x"

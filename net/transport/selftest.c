@@ -176,9 +176,8 @@ void selftest_describe(const struct selftest *t, char *buf, size_t size)
 		fmt_print(buf, size, "wire self-test is not finished");
 	else
 		fmt_print(buf, size,
-			  "wire self-test passed: %u messages each way with each of %u nodes in "
-			  "%llu ms, "
-			  "%llu MB/s in",
+			  "wire self-test passed: %u messages each way with each of %u nodes "
+			  "in %llu ms, %llu MB/s in",
 			  t->messages, t->count - 1, (unsigned long long)(us / 1000),
 			  (unsigned long long)(t->bytes_in / MAX(us, 1ull)));
 }

@@ -17,8 +17,8 @@ struct station {
 	struct xport_peer *peers;
 	struct xport_buf *pool;
 	unsigned peer_max, pool_count;
-	uint64_t
-		now; /* the latest time heard of: CPUs that take turns may read their clocks a little apart */
+	/* the latest time heard of: CPUs that take turns may read their clocks a little apart */
+	uint64_t now;
 };
 
 enum station_event_kind { STATION_CLUSTER, STATION_WIRE };
@@ -39,7 +39,10 @@ void station_init(struct station *s, const struct cluster_config *config, uint16
 /* A frame of WIRE_ETHERTYPE came; it must stay until station_poll has returned false. */
 void station_rx(struct station *s, uint64_t now, const void *frame, size_t len);
 bool station_poll(struct station *s, uint64_t now, struct station_event *event);
-/* To be called when all that came before `seen` has gone through station_rx(): who was silent for too long is lost. */
+/*
+ * To be called when all that came before `seen` has gone through station_rx(): who was silent for too long is
+ * lost.
+ */
 void station_heard(struct station *s, uint64_t seen);
 /* Tells the others that this node stops, and why; station_tx() has the frames. */
 void station_stop(struct station *s, const char *why);

@@ -88,8 +88,10 @@ struct xport_peer {
 	uint8_t mac[WIRE_MAC];
 	uint16_t mtu;      /* longest frame the path is known to carry */
 	uint16_t peer_mtu; /* longest the peer says it can take */
-	/* What the last WIRE_OPEN says, of which anybody can be the sender: believed once a session with that id
-	 * begins. */
+	/*
+	 * What the last WIRE_OPEN says, of which anybody can be the sender: believed once a session with that
+	 * id begins.
+	 */
 	uint16_t offered_mtu;
 	uint32_t offered_id;
 	uint32_t local_id, remote_id;
@@ -112,8 +114,10 @@ struct xport_peer {
 	uint32_t peer_stamp;
 	uint64_t peer_stamp_at;
 	uint16_t rx_max;
-	/* Congestion: how many full frames of segments may be in flight, the bytes acknowledged since it last
-	 * grew, and the bytes in flight: small segments share frames, so counting them would hold them back. */
+	/*
+	 * Congestion: how many full frames of segments may be in flight, the bytes acknowledged since it last
+	 * grew, and the bytes in flight: small segments share frames, so counting them would hold them back.
+	 */
 	unsigned window, window_part, flight;
 	uint64_t window_cut_at; /* no second cut for the same loss before */
 	uint64_t newest_acked;  /* time of sending of the latest segment known to have arrived */
@@ -141,7 +145,9 @@ struct xport {
 	uint64_t timer_at; /* no timer of any peer runs out before */
 	uint64_t wake_at;  /* and none has run out for too long until then */
 	unsigned turn;     /* peer served last */
-	/* What xport_poll still has to deliver of the frame that came last: its segments not looked at yet. */
+	/*
+	 * What xport_poll still has to deliver of the frame that came last: its segments not looked at yet.
+	 */
 	struct xport_peer *rx_peer;
 	const uint8_t *rx_at, *rx_end;
 	uint8_t rx_channel; /* the one before was of this channel: its early segments may be due */
@@ -187,8 +193,9 @@ int xport_send(struct xport *x, uint64_t now, unsigned node, enum wire_channel c
 bool xport_room(const struct xport *x, unsigned node, enum wire_channel channel, size_t len);
 
 /*
- * Takes one received frame, which must stay until xport_poll has returned false. True when it shows that the peer it
- * names lives: it carries an id that this end has drawn for its session with that peer, or for the next one.
+ * Takes one received frame, which must stay until xport_poll has returned false. True when it shows that the
+ * peer it names lives: it carries an id that this end has drawn for its session with that peer, or for the
+ * next one.
  */
 bool xport_rx(struct xport *x, uint64_t now, const void *frame, size_t len);
 
@@ -199,8 +206,8 @@ bool xport_poll(struct xport *x, uint64_t now, struct xport_event *event);
 size_t xport_tx(struct xport *x, uint64_t now, void *buf);
 
 /*
- * When xport_tx is to be called at the latest if no frame comes before; XPORT_NEVER: it has nothing to send. It may
- * have something earlier: who comes by anyway need not wait.
+ * When xport_tx is to be called at the latest if no frame comes before; XPORT_NEVER: it has nothing to send.
+ * It may have something earlier: who comes by anyway need not wait.
  */
 uint64_t xport_deadline(const struct xport *x);
 

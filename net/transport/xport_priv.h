@@ -35,9 +35,9 @@ static inline uint64_t xport_ack_delay(const struct xport_peer *p)
 }
 
 /*
- * How late after a timer's end the owner may come. One who has other reasons to come that often is not asked to set
- * an alarm for each acknowledgement, most of which find data to ride on; where a CPU is emulated, alarms cost more
- * than frames.
+ * How late after a timer's end the owner may come. One who has other reasons to come that often is not asked
+ * to set an alarm for each acknowledgement, most of which find data to ride on; where a CPU is emulated,
+ * alarms cost more than frames.
  */
 static inline uint64_t xport_lateness(const struct xport_peer *p)
 {

@@ -1,4 +1,7 @@
-/* The hypervisor's command line, the log levels in it, and amalgam.cfg: any bytes give a result or a sentence. */
+/*
+ * The hypervisor's command line, the log levels in it, and amalgam.cfg: any bytes give a result or a
+ * sentence.
+ */
 #include <stdlib.h>
 #include <string.h>
 

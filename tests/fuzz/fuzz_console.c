@@ -1,7 +1,7 @@
 /*
- * The status console over TCP, whatever its readers do: segments of any flags, lengths, windows and numbers on some
- * connections, time that passes, raw frames. Input: records of an operation byte and its bytes. One lwIP lives through
- * all inputs, so each begins with a while in which everything of the one before ends.
+ * The status console over TCP, whatever its readers do: segments of any flags, lengths, windows and numbers
+ * on some connections, time that passes, raw frames. Input: records of an operation byte and its bytes. One
+ * lwIP lives through all inputs, so each begins with a while in which everything of the one before ends.
  */
 #include <stdlib.h>
 #include <string.h>

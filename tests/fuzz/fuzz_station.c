@@ -1,7 +1,7 @@
 /*
- * Two stations with the fuzzer between them: what the one sends may be delivered late, twice, never, to the end of
- * another life, changed in any byte and sealed again, or cut. Input: records of an operation byte and two more. As long
- * as no frame was changed and no node began anew, messages arrive in order and once.
+ * Two stations with the fuzzer between them: what the one sends may be delivered late, twice, never, to the
+ * end of another life, changed in any byte and sealed again, or cut. Input: records of an operation byte and
+ * two more. As long as no frame was changed and no node began anew, messages arrive in order and once.
  */
 #include <stdlib.h>
 #include <string.h>

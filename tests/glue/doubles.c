@@ -244,7 +244,8 @@ void vtlb_load(struct vcpu *v)
 /*
  * --- Devices: a counter for each vCPU, which its writes tell the next number of, and reads raise ---
  *
- * An access is served once, in its vCPU's order; an EOI of a vCPU's acts before the access that it makes next.
+ * An access is served once, in its vCPU's order; an EOI of a vCPU's acts before the access that it makes
+ * next.
  */
 
 static struct {

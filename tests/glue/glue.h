@@ -4,8 +4,8 @@
  * Each node runs a guest's program of random steps whose results are all known (oracle.c), so that a copy
  * that is stale, a message that overtakes or comes twice, or a kick that is missing shows.
  *
- * A runner is a CPU. In one of two modes the runners are fibers, one at a time, and the schedule's seed says who
- * goes on at each yield: what it shows it shows again. In the other they are threads.
+ * A runner is a CPU. In one of two modes the runners are fibers, one at a time, and the schedule's seed says
+ * who goes on at each yield: what it shows it shows again. In the other they are threads.
  */
 #ifndef TESTS_GLUE_GLUE_H
 #define TESTS_GLUE_GLUE_H
@@ -153,7 +153,9 @@ extern struct glue glue;
 
 /* --- sched.c --- */
 
-/* What the runner has done since its last yield: a small part of something, a step of the guest, or nothing. */
+/*
+ * What the runner has done since its last yield: a small part of something, a step of the guest, or nothing.
+ */
 enum glue_pace { PACE_POINT, PACE_STEP, PACE_RELAX };
 
 void sched_run(void (*fn)(struct runner *r)); /* until all runners have returned or died */
@@ -190,7 +192,10 @@ uint64_t machine_evictions(void);
 
 /* --- main.c --- */
 
-/* One schedule, with all that it is to show checked; see glue_wrong(). `strict`: one that was too short is wrong. */
+/*
+ * One schedule, with all that it is to show checked; see glue_wrong(). `strict`: one that was too short is
+ * wrong.
+ */
 void schedule(uint64_t seed, bool threads, bool verbose, bool strict);
 
 /* --- doubles.c --- */

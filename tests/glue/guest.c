@@ -1,6 +1,7 @@
 /*
  * The CPU in guest mode: nested paging with a TLB that forgets nothing but by npt_flush(), and the steps of a
- * program. It leaves the guest as a CPU does: for an interrupt of the host's, a page, or what it can't do itself.
+ * program. It leaves the guest as a CPU does: for an interrupt of the host's, a page, or what it can't do
+ * itself.
  */
 #include "hv/core/intr.h"
 #include "hv/core/vcpu.h"

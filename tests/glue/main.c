@@ -154,13 +154,12 @@ static void print_figures(double took)
 {
 	printf("glue: %llu schedules in %.1f s, %.0f a second\n", (unsigned long long)sum.schedules,
 	       took, (double)sum.schedules / took);
-	printf("glue: each had %.0f faults for other nodes (%llu at least), %.0f evictions, "
-	       "%.0f IPIs, %.0f accesses to devices, %.1f resets, %.0f accesses to memory, %.0f "
-	       "turns\n",
+	printf("glue: each had %.0f faults for other nodes (%llu at least), %.0f evictions, %.0f "
+	       "IPIs, %.0f accesses to devices, %.1f resets, %.0f accesses to memory, %.0f turns\n",
 	       each(sum.faults), (unsigned long long)sum.least, each(sum.evictions), each(sum.ipis),
 	       each(sum.devices), each(sum.resets), each(sum.accesses), each(sum.turns));
-	printf("glue: ended: %llu by power off, %llu by a node's silence, %llu by a failure, %llu "
-	       "by a node that said it stops\n",
+	printf("glue: ended: %llu by power off, %llu by a node's silence, %llu by a failure, "
+	       "%llu by a node that said it stops\n",
 	       (unsigned long long)sum.ended[END_OFF], (unsigned long long)sum.ended[END_SILENT],
 	       (unsigned long long)sum.ended[END_FAIL], (unsigned long long)sum.ended[END_STOP]);
 }
@@ -181,8 +180,8 @@ static int threads(double length, uint64_t seed)
 
 	while (seconds() - began < length)
 		schedule(seed++, true, false, false);
-	printf("glue: %llu schedules with threads in %.1f s: %.0f faults for other nodes, %.0f "
-	       "evictions each\n",
+	printf("glue: %llu schedules with threads in %.1f s: %.0f faults for other nodes, "
+	       "%.0f evictions each\n",
 	       (unsigned long long)sum.schedules, seconds() - began, each(sum.faults),
 	       each(sum.evictions));
 	return 0;

@@ -1,6 +1,6 @@
 /*
- * Switches on one deliberate fault after the other and looks for a schedule that shows it. Fails when one gets
- * through, or when what has no fault is called wrong.
+ * Switches on one deliberate fault after the other and looks for a schedule that shows it. Fails when one
+ * gets through, or when what has no fault is called wrong.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * Included before the glue's own files where one runner goes at a time: each access to a mark that CPUs share is
- * a place where another may go on.
+ * Included before the glue's own files where one runner goes at a time: each access to a mark that CPUs share
+ * is a place where another may go on.
  */
 #ifndef TESTS_GLUE_POINTS_H
 #define TESTS_GLUE_POINTS_H

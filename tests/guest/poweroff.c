@@ -1,4 +1,7 @@
-/* Soft off as an operating system does it: \_S5 out of the DSDT, SLP_TYP and SLP_EN to PM1a_CNT. ACPI 6.3, 4.8.3.2 */
+/*
+ * Soft off as an operating system does it: \_S5 out of the DSDT, SLP_TYP and SLP_EN to PM1a_CNT. ACPI 6.3,
+ * 4.8.3.2
+ */
 #include "tests/guest/lib/acpi.h"
 #include "tests/guest/lib/last.h"
 

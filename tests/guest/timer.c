@@ -1,4 +1,7 @@
-/* Clocks and timers: 8254, PM timer, CMOS clock, kvm-clock, and the TSC across CPUs. Ratios have wide margins. */
+/*
+ * Clocks and timers: 8254, PM timer, CMOS clock, kvm-clock, and the TSC across CPUs. Ratios have wide
+ * margins.
+ */
 #include "tests/guest/lib/acpi.h"
 #include "tests/guest/lib/apic.h"
 #include "tests/guest/lib/pc.h"

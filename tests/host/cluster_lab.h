@@ -1,5 +1,6 @@
 /*
- * Simulated nodes that form clusters on one Ethernet, which loses, doubles, delays and damages frames as its seed says.
+ * Simulated nodes that form clusters on one Ethernet, which loses, doubles, delays and damages frames as its
+ * seed says.
  */
 #ifndef TESTS_HOST_CLUSTER_LAB_H
 #define TESTS_HOST_CLUSTER_LAB_H

@@ -1,6 +1,6 @@
 /*
- * IP on a fake card, and TCP connections to the status console made by hand, frame by frame: what an unfriendly
- * reader does. One stack per program, as lwIP is.
+ * IP on a fake card, and TCP connections to the status console made by hand, frame by frame: what an
+ * unfriendly reader does. One stack per program, as lwIP is.
  */
 #ifndef TESTS_HOST_TCP_RIG_H
 #define TESTS_HOST_TCP_RIG_H
@@ -40,8 +40,8 @@ unsigned tcp_rig_held(void);
 void tcp_rig_frame(const void *frame, size_t len);
 
 /*
- * Sends one segment on connection `n`, `shift` beside what is right in sequence and acknowledgement numbers, with
- * `len` bytes of payload; whatever comes back has been taken when it returns.
+ * Sends one segment on connection `n`, `shift` beside what is right in sequence and acknowledgement numbers,
+ * with `len` bytes of payload; whatever comes back has been taken when it returns.
  */
 void end_send(unsigned n, unsigned flags, unsigned window, size_t len, int32_t shift);
 /* A fresh connection as far as to its first byte; false when it was refused. */

@@ -157,9 +157,8 @@ static void check(size_t i, uint64_t a, uint64_t b, unsigned bytes, bool carry)
 	uint32_t compare = DEFINED_FLAGS & ~ops[i].undefined;
 
 	if (r != (e & mask) || (ours & compare) != (theirs & compare))
-		fail_msg("op %u, %u bytes, %#llx and %#llx, carry %d: %#llx flags %#llx, the CPU "
-			 "says %#llx "
-			 "flags %#llx",
+		fail_msg("op %u, %u bytes, %#llx and %#llx, carry %d: %#llx flags %#llx, "
+			 "the CPU says %#llx flags %#llx",
 			 ops[i].op, bytes, (unsigned long long)a, (unsigned long long)b, carry,
 			 (unsigned long long)r, (unsigned long long)(ours & compare),
 			 (unsigned long long)(e & mask), (unsigned long long)(theirs & compare));
@@ -222,8 +221,8 @@ static void check_shift(size_t i, uint64_t a, unsigned count, unsigned bytes)
 	if (n >= bytes * 8 && shift_ops[i].op != ALU_SAR)
 		compare &= ~1u;
 	if (r != (e & mask) || (ours & compare) != (theirs & compare))
-		fail_msg("op %u, %u bytes, %#llx by %u: %#llx flags %#llx, the CPU says %#llx "
-			 "flags %#llx",
+		fail_msg("op %u, %u bytes, %#llx by %u: %#llx flags %#llx, "
+			 "the CPU says %#llx flags %#llx",
 			 shift_ops[i].op, bytes, (unsigned long long)a, count,
 			 (unsigned long long)r, (unsigned long long)(ours & compare),
 			 (unsigned long long)(e & mask), (unsigned long long)(theirs & compare));

@@ -112,8 +112,7 @@ static void cmdline_names_each_mistake(void **state)
 		{"nodes=", "option 'nodes=' is wrong; expected the node count, 1 to 64"},
 		{"nodes", "option 'nodes' is wrong; expected the node count, 1 to 64"},
 		{"nodes=99999999999999999999",
-		 "option 'nodes=99999999999999999999' is wrong; expected "
-		 "the node count, 1 to 64"},
+		 "option 'nodes=99999999999999999999' is wrong; expected the node count, 1 to 64"},
 		{"mem=5x", "option 'mem=5x' is wrong; expected a size like 256M"},
 		{"name=12345678", "option 'name=12345678' is wrong; expected at most 7 letters"},
 		{"color=blue", "option 'color=blue' is wrong; expected red or green"},
@@ -158,7 +157,10 @@ static size_t read_all(struct log_reader *r, char *text, size_t size)
 	return n;
 }
 
-/* The node's own readers see everything, those that carry the log elsewhere no private line, nor a part of one. */
+/*
+ * The node's own readers see everything, those that carry the log elsewhere no private line, nor a part of
+ * one.
+ */
 static void private_lines_stay_here(void **state)
 {
 	struct log_reader own = {0}, outside = {.outside = true};

@@ -97,24 +97,21 @@ static void config_bad(void **state)
 	char why[CONFIG_WHY] = "";
 
 	assert_int_equal(parse("\nkernel x\n", &c, why), -1);
-	assert_string_equal(
-		why, "amalgam.cfg, line 2: expected 'options ...', 'file NAME ARGUMENTS...' or a "
-		     "comment after '#'");
+	assert_string_equal(why,
+			    "amalgam.cfg, line 2: expected 'options ...', 'file NAME ARGUMENTS...' "
+			    "or a comment after '#'");
 	assert_int_equal(parse("file\n", &c, why), -1);
-	assert_string_equal(
-		why,
-		"amalgam.cfg, line 1: 'file' without a name; expected 'file NAME ARGUMENTS...'");
+	assert_string_equal(why, "amalgam.cfg, line 1: 'file' without a name; "
+				 "expected 'file NAME ARGUMENTS...'");
 	assert_int_equal(parse("files x\n", &c, why), -1);
 	assert_int_equal(config_parse("file a\nfile \0b\n", 15, &c, why), -1);
-	assert_string_equal(
-		why,
-		"amalgam.cfg, line 2: not text; write the file with a text editor, in ASCII or "
-		"UTF-8");
+	assert_string_equal(why, "amalgam.cfg, line 2: not text; write the file with a text "
+				 "editor, in ASCII or UTF-8");
 	strcpy(text, "file ");
 	memset(text + 5, 'n', 64);
 	assert_int_equal(parse(text, &c, why), -1);
-	assert_string_equal(
-		why, "amalgam.cfg, line 1: a file name is longer than 63 bytes; rename the file");
+	assert_string_equal(why, "amalgam.cfg, line 1: a file name is longer than 63 bytes; "
+				 "rename the file");
 	text[5 + 63] = '\0';
 	assert_int_equal(parse(text, &c, why), 0);
 	memset(text, 0, sizeof(text));

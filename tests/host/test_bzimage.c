@@ -175,8 +175,8 @@ static void what_does_not_fit_is_named(void **state)
 	req.files = &file;
 	req.file_count = 1;
 	assert_int_equal(load_image(&req, &out, &why), ERR_RANGE);
-	assert_non_null(strstr(why.text, "the initrd of 15663104 bytes does not fit between the "
-					 "kernel's end at 0x120000 and 0x1000000"));
+	assert_non_null(strstr(why.text, "the initrd of 15663104 bytes does not fit between "
+					 "the kernel's end at 0x120000 and 0x1000000"));
 	free((void *)file.data);
 	req.file_count = 0;
 	memset(line, 'a', sizeof(line) - 1);

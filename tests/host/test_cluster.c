@@ -210,36 +210,29 @@ static void misfits_are_told_why(void **state)
 		struct node *odd = trio(last);
 
 		odd->other_version = true;
-		expect_refusal(odd,
-			       "speaks protocol version 3, the cluster 2; boot the same Amalgam on "
-			       "every node");
+		expect_refusal(odd, "speaks protocol version 3, the cluster 2; "
+				    "boot the same Amalgam on every node");
 		odd = trio(last);
 		odd->config.nodes = 3;
-		expect_refusal(
-			odd,
-			"expects 3 nodes, the cluster 2; give every node the same nodes= option");
+		expect_refusal(odd, "expects 3 nodes, the cluster 2; "
+				    "give every node the same nodes= option");
 		odd = trio(last);
 		odd->config.head[5] = 9;
-		expect_refusal(
-			odd, "names head 00:00:00:00:00:09, the cluster none; give every node the "
-			     "same head= option");
+		expect_refusal(odd, "names head 00:00:00:00:00:09, the cluster none; "
+				    "give every node the same head= option");
 		odd = trio(last);
 		odd->config.tsc_invariant = false;
 		expect_refusal(odd, "has no invariant TSC, so the nodes can't keep one time");
 		odd = trio(last);
 		odd->config.tsc_khz = 2100000;
-		expect_refusal(
-			odd,
-			"has a TSC of 2100000 kHz, the cluster one of 2000000; they may differ "
-			"by 1 percent");
+		expect_refusal(odd, "has a TSC of 2100000 kHz, the cluster one of 2000000; "
+				    "they may differ by 1 percent");
 		odd = trio(last);
 		nodes[0].config.needs[0] = nodes[1].config.needs[0] = 4;
 		nodes[0].config.feature_name = feature_name;
 		odd->config.features[0] = 0xfb;
-		expect_refusal(
-			odd,
-			"has a CPU without SSE2, which the cluster needs; take another machine "
-			"or another guest");
+		expect_refusal(odd, "has a CPU without SSE2, which the cluster needs; "
+				    "take another machine or another guest");
 	}
 }
 

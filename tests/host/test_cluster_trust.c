@@ -164,9 +164,9 @@ static void strangers_do_not_fill_the_log(void **state)
 
 static void who_stops_says_why(void **state)
 {
-	static const char why[] = "too little RAM: the guest is to have 1244 MiB, of which this "
-				  "node has to give 170, and it has 166 MiB free; ask for less "
-				  "(mem=) or add RAM";
+	static const char why[] = "too little RAM: the guest is to have 1244 MiB, "
+				  "of which this node has to give 170, and it has 166 MiB free; "
+				  "ask for less (mem=) or add RAM";
 	uint64_t at;
 
 	lab_reset(15);

@@ -112,7 +112,9 @@ static void a_window_may_open_a_little(void **state)
 	read_and_close(0);
 }
 
-/* Frames stay in the card's buffers until lwIP is done with them, so it must not wait for what comes before. */
+/*
+ * Frames stay in the card's buffers until lwIP is done with them, so it must not wait for what comes before.
+ */
 static void segments_out_of_order_keep_no_buffers(void **state)
 {
 	for (unsigned n = 0; n < AT_ONCE; n++) {

@@ -196,8 +196,8 @@ static void no_target_answers(void **state)
 	memset(&netdisk, 0, sizeof(netdisk));
 	assert_int_equal(open_disk("3.4", &disk, &why), ERR_TIMEOUT);
 	target.off = false;
-	assert_string_equal(why.text, "no AoE target answers as shelf 3, slot 4 within 10 s; is it "
-				      "running on this network?");
+	assert_string_equal(why.text, "no AoE target answers as shelf 3, slot 4 within 10 s; "
+				      "is it running on this network?");
 	assert_true(net->now >= 10 * NS_PER_S && net->now < 11 * NS_PER_S);
 }
 

@@ -1,4 +1,6 @@
-/* A node on a fake card against a station on the other end of the cable: whose silence is judged, and when. */
+/*
+ * A node on a fake card against a station on the other end of the cable: whose silence is judged, and when.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -366,9 +366,8 @@ static void virtio_names_what_it_can_not_do(void **state)
 	assert_int_equal(nic_probe(&nic, &fake.hw, &why), 0);
 	assert_int_equal(nic_start(&nic, arena, NIC_MEMORY(NIC_MTU), NIC_MTU, &why),
 			 ERR_UNSUPPORTED);
-	assert_string_equal(why.text,
-			    "the virtio network card has queues of 3 entries; expected a power of "
-			    "two from 2 to 1024");
+	assert_string_equal(why.text, "the virtio network card has queues of 3 entries; "
+				      "expected a power of two from 2 to 1024");
 }
 
 static void an_unknown_card_is_named_with_the_known_ones(void **state)
@@ -378,9 +377,9 @@ static void an_unknown_card_is_named_with_the_known_ones(void **state)
 	fake_e1000(&fake, 0x1234, NULL, 0);
 	assert_int_equal(nic_probe(&nic, &fake.hw, &why), ERR_UNSUPPORTED);
 	assert_string_equal(why.text,
-			    "network card 8086:1234 is not known; known are 82540EM, 82545EM, "
-			    "82574L, I217-LM, I217-V, I218-LM, I218-V, I219-LM, I219-V, "
-			    "virtio-net, virtio-net 1.0");
+			    "network card 8086:1234 is not known; "
+			    "known are 82540EM, 82545EM, 82574L, I217-LM, I217-V, I218-LM, I218-V, "
+			    "I219-LM, I219-V, virtio-net, virtio-net 1.0");
 }
 
 static void msi_is_programmed(void **state)

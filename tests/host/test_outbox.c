@@ -14,7 +14,9 @@
 #define BYTES 1000
 #define OWED  300
 
-/* The transport: takes `credit` messages per peer and channel, each of which must be the next by its number. */
+/*
+ * The transport: takes `credit` messages per peer and channel, each of which must be the next by its number.
+ */
 static struct {
 	unsigned credit[PEERS][WIRE_CHANNELS];
 	uint32_t got[PEERS][WIRE_CHANNELS];

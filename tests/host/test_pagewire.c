@@ -1,4 +1,6 @@
-/* net/pages/pagewire.c and delta.c: two ends that exchange pages as nodes do; each gets what the other has. */
+/*
+ * net/pages/pagewire.c and delta.c: two ends that exchange pages as nodes do; each gets what the other has.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

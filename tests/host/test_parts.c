@@ -1,4 +1,7 @@
-/* hv/cluster/parts: the guest that the head chooses fits on every node, and is not much smaller than it could be. */
+/*
+ * hv/cluster/parts: the guest that the head chooses fits on every node, and is not much smaller than it could
+ * be.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

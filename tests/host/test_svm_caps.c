@@ -93,8 +93,8 @@ static void heeds_the_firmwares_lock(void **state)
 		raw.vm_cr = rows[i].vm_cr;
 		if (!rows[i].found) {
 			refused(&raw,
-				"firmware has locked AMD-V off (VM_CR is 0x18); enable SVM "
-				"Mode in the firmware setup and switch the machine off and on");
+				"firmware has locked AMD-V off (VM_CR is 0x18); enable SVM Mode "
+				"in the firmware setup and switch the machine off and on");
 			continue;
 		}
 		assert_int_equal(svm_caps_settle(&raw, &caps, &why), 0);

@@ -466,8 +466,8 @@ static void schedules_run(uint64_t first, uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i++)
 		schedule_run(first + i);
-	printf("%llu schedules: %llu frames, %llu jumbo, %llu segments resent, %llu doubled, %llu "
-	       "resets\n",
+	printf("%llu schedules: %llu frames, %llu jumbo, %llu segments resent, %llu doubled, "
+	       "%llu resets\n",
 	       (unsigned long long)count, (unsigned long long)total.frames,
 	       (unsigned long long)total.jumbo, (unsigned long long)total.resent,
 	       (unsigned long long)total.doubled, (unsigned long long)total.resets);

@@ -1,4 +1,6 @@
-/* hv/dev/virtdev, tty: which devices there are on the bus, what is behind them, and when they are looked at. */
+/*
+ * hv/dev/virtdev, tty: which devices there are on the bus, what is behind them, and when they are looked at.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -158,9 +158,8 @@ static void names_what_is_missing(void **state)
 {
 	struct vmx_raw none = {0}, raw = sandy_bridge();
 
-	expect_refusal(&none,
-		       "this CPU has no VT-x (CPUID.1:ECX.VMX is 0); Amalgam needs an Intel CPU "
-		       "with VT-x and EPT");
+	expect_refusal(&none, "this CPU has no VT-x (CPUID.1:ECX.VMX is 0); "
+			      "Amalgam needs an Intel CPU with VT-x and EPT");
 
 	raw.feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_SMX;
 	expect_refusal(&raw, "locked VT-x off (IA32_FEATURE_CONTROL is 0x3); enable");
@@ -245,8 +244,8 @@ static void report_is_printed(void **state)
 	assert_non_null(strstr(text, "preflight: EPT: 4 levels, write-back\n"));
 	assert_non_null(
 		strstr(text, "ERROR: preflight: unrestricted guest: this CPU has no unrestricted"));
-	assert_non_null(strstr(
-		text, "preflight: APIC-register virtualization: not there, software serves"));
+	assert_non_null(strstr(text, "preflight: APIC-register virtualization: "
+				     "not there, software serves"));
 	assert_non_null(strstr(text, "this node can't run Amalgam: 1 requirement is missing\n"));
 }
 

@@ -369,8 +369,8 @@ static void more_tables_than_copies(void **state)
 }
 
 /*
- * The guest changes entries, always with the INVLPG or CR3 load that is due, tables come and go between nodes,
- * and what an access finds is always what the guest's tables say.
+ * The guest changes entries, always with the INVLPG or CR3 load that is due, tables come and go between
+ * nodes, and what an access finds is always what the guest's tables say.
  */
 static void follows_what_the_guest_does(void **state)
 {

@@ -39,7 +39,10 @@ bool rig_take(struct rig_queue *q, uint16_t *head, uint32_t *len);
 
 /* A PC with the device in slot RIG_SLOT, powered on; guest RAM is empty. */
 void rig_init(struct rig *rig, struct virtio *dev);
-/* The same in two steps, for devices that come onto the bus by themselves; the last one driven is meant below. */
+/*
+ * The same in two steps, for devices that come onto the bus by themselves; the last one driven is meant
+ * below.
+ */
 void rig_power_on(struct rig *rig);
 void rig_drive(struct rig *rig, struct virtio *dev);
 uint32_t rig_config(struct rig *rig, unsigned offset, unsigned size);

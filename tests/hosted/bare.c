@@ -15,7 +15,9 @@
 #define PART_LEN  (14u + 1460) /* of a page's three frames */
 
 static struct port port;
-/* The requester's page, then the home's, then the sharers'; each a mapping of its own, as hosted nodes have. */
+/*
+ * The requester's page, then the home's, then the sharers'; each a mapping of its own, as hosted nodes have.
+ */
 static uint8_t *pages[2 + BARE_SHARERS];
 static volatile unsigned fan; /* how many sharers the fault handler asks for */
 

@@ -270,9 +270,8 @@ static void false_sharing(void)
 	all = hosted_now() - start;
 	quiet();
 	count_messages(&m1, &p1);
-	printf("  false sharing, 2 nodes with 2000 writes each: %.2f us a write, %.1f us a page "
-	       "move, "
-	       "%.2f messages a move (table: 3)\n",
+	printf("  false sharing, 2 nodes with 2000 writes each: %.2f us a write, "
+	       "%.1f us a page move, %.2f messages a move (table: 3)\n",
 	       (double)all / 4000 / 1000, (double)all / (double)MAX(p1 - p0, 1ull) / 1000,
 	       (double)(m1 - m0) / (double)MAX(p1 - p0, 1ull));
 }

@@ -263,7 +263,10 @@ static void send_waiting(struct hosted_node *n)
 	}
 }
 
-/* A node of this process takes its frame where it was built: what it does about it waits until it sends itself. */
+/*
+ * A node of this process takes its frame where it was built: what it does about it waits until it sends
+ * itself.
+ */
 static void send_frames(struct hosted_node *n)
 {
 	send_waiting(n);
@@ -318,7 +321,10 @@ static void timers(void)
 	}
 }
 
-/* The engine hears that an instruction has retired when the guest stops the next time, or somebody has a moment. */
+/*
+ * The engine hears that an instruction has retired when the guest stops the next time, or somebody has a
+ * moment.
+ */
 static void retire(void)
 {
 	struct hosted_node *n = retired;

@@ -107,9 +107,9 @@ static int report(void)
 {
 	int bad = 0;
 
-	puts("pattern,nodes,accesses,remote faults,messages per fault,bytes per fault,read us,"
-	     "read p99 us,write us,write p99 us,fairness,engine bytes per node,"
-	     "directory bytes per page,us in all,us that requests waited,result");
+	puts("pattern,nodes,accesses,remote faults,messages per fault,bytes per fault,read us,read "
+	     "p99 us,write us,write p99 us,fairness,engine bytes per node,directory bytes per "
+	     "page,us in all,us that requests waited,result");
 	for (unsigned p = 0; p < SIM_RANDOM; p++) {
 		for (uint16_t n = 2; n <= 1024; n = (uint16_t)(2 * n)) {
 			struct sim_config c = defaults((enum sim_pattern)p, n);
@@ -173,7 +173,6 @@ int main(int argc, char **argv)
 		return print_run(&c);
 	}
 	fprintf(stderr, "usage: sim runs COUNT [FIRST] | report | one PATTERN NODES [SEED [KEPT "
-			"[AGENTS]]] | trace "
-			"FILE NODES\n");
+			"[AGENTS]]] | trace FILE NODES\n");
 	return 2;
 }

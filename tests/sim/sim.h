@@ -35,8 +35,8 @@ struct sim_config {
 	uint32_t cache_frames; /* 0: plenty */
 	uint16_t ahead_max;    /* as in dsm_config; two pages written first make it ask for more */
 	uint32_t guesses; /* as in dsm_config; two writes make a read ask for the right to write */
-	uint16_t
-		kept_max; /* as in dsm_config; then agents don't say when an instruction has retired */
+	/* as in dsm_config; then agents don't say when an instruction has retired */
+	uint16_t kept_max;
 	uint64_t one_way_ns, byte_ps, kick_ns, step_ns, think_ns;
 	/* Frames of the real transport, in parts of 1000; none: ordered channels without loss. */
 	bool transport;
@@ -47,8 +47,8 @@ struct sim_config {
 };
 
 struct sim_result {
-	const char
-		*wrong; /* NULL: every read was right and all work was done (or rightly stopped) */
+	/* NULL: every read was right and all work was done (or rightly stopped) */
+	const char *wrong;
 	uint64_t time_ns, ops, faults, messages, pages, bytes, frames, resent;
 	uint64_t evictions, deferred, waited_ns, expired;
 	uint64_t worst_messages; /* for one fault, invalidations included */

@@ -26,8 +26,8 @@ extern struct settings suite;
 struct test {
 	const char *name;
 	unsigned cpus; /* fewer than these: skipped */
-	unsigned
-		divide; /* `iters` is for cheap tests; a dear one does iters / divide, at least 1 */
+	/* `iters` is for cheap tests; a dear one does iters / divide, at least 1 */
+	unsigned divide;
 	void (*run)(unsigned iters, const void *arg);
 	const void *arg;
 };

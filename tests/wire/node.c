@@ -5,9 +5,9 @@
  *     node INTERFACE CLUSTER NODES MESSAGES [linger=SECONDS] [guest] [head=MAC] [tsc=KHZ] [no-tsc]
  *          [lost=MS] [version=N]
  *
- * Prints the membership, runs the self-test and ends 0 when it passed; with `linger` it goes on running
- * after that, until the cluster ends or the time is over. SIGTERM ends it, which it tells the others. `version` makes it a node of another protocol
- * version.
+ * Prints the membership, runs the self-test and ends 0 when it passed; with `linger` it goes on running after
+ * that, until the cluster ends or the time is over. SIGTERM ends it, which it tells the others. `version`
+ * makes it a node of another protocol version.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -67,8 +67,8 @@ static void stats(void)
 			continue;
 		clock_offset(&c->members[i].clock, packet_now(), &offset, &error);
 		printf("peer %u: out %llu in %llu frames, resent %llu, timeouts %llu, doubled "
-		       "%llu, early %llu, "
-		       "rtt p50 %llu p99 %llu us, clock offset %lld error %llu ns\n",
+		       "%llu, early %llu, rtt p50 %llu p99 %llu us, clock offset "
+		       "%lld error %llu ns\n",
 		       i, (unsigned long long)s->frames_out, (unsigned long long)s->frames_in,
 		       (unsigned long long)s->resent, (unsigned long long)s->timeouts,
 		       (unsigned long long)s->doubled, (unsigned long long)s->early,

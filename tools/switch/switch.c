@@ -340,8 +340,7 @@ int main(int argc, char **argv)
 	if (pcap)
 		fclose(pcap);
 	printf("switch: in %llu out %llu dropped %llu doubled %llu reordered %llu corrupted %llu "
-	       "cut %llu "
-	       "overrun %llu\n",
+	       "cut %llu overrun %llu\n",
 	       (unsigned long long)n_in, (unsigned long long)n_out, (unsigned long long)n_drop,
 	       (unsigned long long)n_dup, (unsigned long long)n_reorder,
 	       (unsigned long long)n_corrupt, (unsigned long long)n_cut,

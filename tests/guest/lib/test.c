@@ -185,7 +185,10 @@ static void learn_machine(uint32_t magic, const struct multiboot_info *mb)
 	if (magic == 0x2badb002 && (mb->flags & MB_INFO_MEM))
 		machine.ram_top = (uint32_t)MIN(MIB(1) + KIB(mb->mem_upper), MIB(3072));
 	machine.amalgam = word_is(option("expect"), "amalgam");
-	/* After its VMRUN the vector stays noted as one to raise, and a request to leave QEMU's loop finds it. */
+	/*
+	 * After its VMRUN the vector stays noted as one to raise, and a request to leave QEMU's loop finds
+	 * it.
+	 */
 	machine.doubles = machine.amalgam && machine.tcg_cpu;
 	/* "AuthenticAMD" */
 	machine.amd = vendor.b == 0x68747541 && vendor.d == 0x69746e65 && vendor.c == 0x444d4163;

@@ -97,8 +97,8 @@ static void record(struct regs *r)
 static NORETURN void unexpected(struct regs *r)
 {
 	test_fail(__FILE__, __LINE__, "no exception",
-		  "cpu %u: vector %u error %#x eip %#x cs %#x eflags %#x cr2 %#x cr0 %#x "
-		  "eax %#x ebx %#x ecx %#x edx %#x esi %#x edi %#x",
+		  "cpu %u: vector %u error %#x eip %#x cs %#x eflags %#x cr2 %#x cr0 %#x eax %#x "
+		  "ebx %#x ecx %#x edx %#x esi %#x edi %#x",
 		  cpu_self()->index, r->vector, r->error, r->eip, r->cs, r->eflags, read_cr2(),
 		  read_cr0(), r->eax, r->ebx, r->ecx, r->edx, r->esi, r->edi);
 	if (cpu_self()->index == 0)
