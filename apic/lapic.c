@@ -7,10 +7,6 @@
 #define VERSION_INTEGRATED   0x14u
 #define VERSION_EOI_SUPPRESS 0x1000000u
 
-/* Frequencies within which the timer's products don't overflow for decades. */
-#define HZ_MIN 1000000ull
-#define HZ_MAX 100000000000ull
-
 static uint32_t version(const struct lapic *l)
 {
 	uint32_t lvts = l->config.features & LAPIC_HAS_CMCI ? 7 : 6;
@@ -61,8 +57,8 @@ void lapic_reset_state(struct lapic *l)
 void lapic_init(struct lapic *l, uint32_t *page, const struct lapic_config *config)
 {
 	ASSERT(is_aligned((uintptr_t)page, PAGE_SIZE));
-	ASSERT(config->tsc_hz >= HZ_MIN && config->tsc_hz <= HZ_MAX);
-	ASSERT(config->timer_hz >= HZ_MIN && config->timer_hz <= HZ_MAX);
+	ASSERT(config->tsc_hz >= LAPIC_HZ_MIN && config->tsc_hz <= LAPIC_HZ_MAX);
+	ASSERT(config->timer_hz >= LAPIC_HZ_MIN && config->timer_hz <= LAPIC_HZ_MAX);
 	*l = (struct lapic){.regs = page, .config = *config};
 	l->base_msr = APIC_BASE_DEFAULT_GPA | APIC_BASE_EN | (config->bsp ? APIC_BASE_BSP : 0);
 	l->wait_sipi = !config->bsp;

@@ -63,13 +63,17 @@ enum lapic_feature {
 	LAPIC_HAS_CMCI = 8,
 };
 
+/* Of both frequencies below: within these no product of the timer's overflows in decades. */
+#define LAPIC_HZ_MIN 1000000ull
+#define LAPIC_HZ_MAX 100000000000ull
+
 struct lapic_config {
 	uint32_t apic_id;
 	bool bsp;
 	uint32_t features; /* LAPIC_HAS_* */
 	uint8_t phys_bits; /* MAXPHYADDR of the guest, for IA32_APIC_BASE's reserved bits */
 	uint64_t tsc_hz;   /* guest TSC */
-	uint64_t timer_hz; /* input of the timer's divider ("bus clock"); both 1 MHz to 100 GHz */
+	uint64_t timer_hz; /* input of the timer's divider ("bus clock") */
 };
 
 enum lapic_timer_mode { LAPIC_ONESHOT, LAPIC_PERIODIC, LAPIC_DEADLINE };

@@ -7,7 +7,7 @@ HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.
 HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/exits.c hv/core/options.c hv/core/vtlb.c \
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
-              hv/cluster/parts.c \
+              $(addprefix hv/cluster/,life.c parts.c) \
               $(wildcard hv/insn/*.c) \
               $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \

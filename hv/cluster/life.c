@@ -96,7 +96,7 @@ static int configure(struct vm *vm, const struct parts *parts, uint64_t mem, str
 static bool sensible(const struct node_config *c)
 {
 	return c->ram_bytes && c->ram_bytes % PARTS_GUEST_UNITS == 0 && c->ram_bytes <= BIT(46) &&
-	       c->tsc_hz >= 1000000 && c->tsc_hz <= 100000000000;
+	       c->tsc_hz >= LAPIC_HZ_MIN && c->tsc_hz <= LAPIC_HZ_MAX;
 }
 
 int remote_join(struct vm *vm, uint64_t mem, struct parts *parts, struct why *why)

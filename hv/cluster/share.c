@@ -156,6 +156,18 @@ static void resume(struct share *s, uint16_t agent)
 	link_awake(v);
 }
 
+/* How many there are in one step follows from what the nodes ask for: too many end the machine, not the node. */
+static void kick(struct share *s, const struct dsm_action *a)
+{
+	if (s->kick_count == SHARE_KICKS_MAX) {
+		vm_fail(s->vm, "more than %u pages are to be taken from this node's CPUs at once",
+			SHARE_KICKS_MAX);
+		return;
+	}
+	map(s, a->gfn, a->frame, a->perm);
+	s->kicked[s->kick_count++] = a->gfn;
+}
+
 static void carry_out(struct share *s, const struct dsm_action *a, const void *page)
 {
 	switch (a->kind) {
@@ -172,9 +184,7 @@ static void carry_out(struct share *s, const struct dsm_action *a, const void *p
 		map(s, a->gfn, a->frame, a->perm);
 		break;
 	case DSM_ACT_KICK:
-		ASSERT(s->kick_count < SHARE_KICKS_MAX);
-		map(s, a->gfn, a->frame, a->perm);
-		s->kicked[s->kick_count++] = a->gfn;
+		kick(s, a);
 		break;
 	case DSM_ACT_RESUME:
 		resume(s, a->agent);
