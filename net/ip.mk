@@ -14,7 +14,7 @@ $(HOST_OUT)/test_console: $(HOST_OUT)/tests/host/tcp_rig.o
 
 $(eval $(call library_rules,lwip,$(LWIP)/src,$(LWIP_SRC),$(LWIP_OURS),$(LWIP)/.stamp,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
 FUZZ_IP_OBJ := $(patsubst %.c,$(FUZZ_OUT)/%.o,$(wildcard net/ip/*.c) tests/host/fake_nic.c tests/host/tcp_rig.c)
-$(FUZZ_IP_OBJ) $(FUZZ_OUT)/tests/fuzz/fuzz_console.o: | $(DEPS)/lwip/.stamp
-$(FUZZ_OUT)/fuzz_console: $(FUZZ_IP_OBJ) $(FUZZ_OUT)/liblwip.a
-$(FUZZ_OUT)/fuzz_console: FUZZ_LIBS := $(FUZZ_OUT)/liblwip.a
+$(FUZZ_IP_OBJ) $(FUZZ_OUT)/tests/fuzz/fuzz_console.o $(FUZZ_OUT)/tests/fuzz/fuzz_ip.o: | $(DEPS)/lwip/.stamp
+$(FUZZ_OUT)/fuzz_console $(FUZZ_OUT)/fuzz_ip: $(FUZZ_IP_OBJ) $(FUZZ_OUT)/liblwip.a
+$(FUZZ_OUT)/fuzz_console $(FUZZ_OUT)/fuzz_ip: FUZZ_LIBS := $(FUZZ_OUT)/liblwip.a
 -include $(FUZZ_IP_OBJ:.o=.d)

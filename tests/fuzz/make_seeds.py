@@ -117,6 +117,23 @@ STATION = {
 }
 
 
+def tcp(flags, ack=0, follow=True, scale=False, data=b""):
+    """A segment for fuzz_ip.c, on the connection that was spoken of last: `ack` bytes on (146 times as many)."""
+    how = 8 | (4 if follow else 0) | (0x10 if scale else 0)
+    return 7, bytes([0, how]) + struct.pack(">HHIB3xBBHHH", 4321, 0, 1, ack, 0x50, flags, 8192, 0, 0) + data
+
+
+def dhcp(kind, *options):
+    """An answer to what was asked by DHCP, which gives 192.0.2.99."""
+    head = bytearray(8 + 240)
+    head[8 + 16:8 + 20] = bytes([192, 0, 2, 99])
+    return 6, bytes([0, 2]) + bytes(head) + bytes([53, 1, kind, 54, 4, 192, 0, 2, 1]) + b"".join(options) + b"\xff"
+
+
+TCP_OPEN = (tcp(2, follow=False), tcp(0x10, 1))
+DHCP_LEASE = (b"\x01\x04\xff\xff\xff\x00", b"\x03\x04\xc0\x00\x02\x01", b"\x33\x04\x00\x00\x0e\x10")
+
+
 def emulated(code, exit_kind=0, mode=3, dpl=0, port_size=0, tss_limit=0x267, races=(0, 0, 0, 0)):
     """fuzz_emulate.c's struct state: pointers to device and data in the registers, all pages present."""
     gprs = [4, 4, 15, 1, 4, 5, 4, 1] + [1, 4] * 4
@@ -160,6 +177,16 @@ SEEDS = {
         "flush": wire_program(*AOE_FOUND, (0, bytes([2, 2])), (5, bytes(60)), (4, bytes(9))),
         "lost": wire_program(*AOE_FOUND, (0, bytes([0, 0, 9, 30])), *[(2, b"")] * 20, (5, AOE_CONFIG)),
         "refused": wire_program(*AOE_FOUND, (0, bytes([0, 0, 9, 30])), (5, bytes(14) + b"\4" + bytes(45))),
+    },
+    "ip": {
+        "console": wire_program(*TCP_OPEN, *[tcp(0x10, 10, scale=True)] * 8, tcp(0x11, 10, scale=True), (0, b"\x0f")),
+        "console-data": wire_program(*TCP_OPEN, tcp(0x18, 10, scale=True, data=b"GET / HTTP/1.0\r\n\r\n"), tcp(4)),
+        "console-slow": wire_program(*TCP_OPEN, *[(0, b"\x0a")] * 30),
+        "many": wire_program(*[tcp(2, follow=False)] * 20),
+        "dhcp": wire_program((0, b"\x0a"), dhcp(2, *DHCP_LEASE), (0, b"\x05"), dhcp(5, *DHCP_LEASE), (0, b"\x0f")),
+        "ping": wire_program((4, bytes([0, 0, 8]) + bytes(39))),
+        "arp": wire_program((0x38, bytes(12) + b"\x08\x06\0\1\x08\0\6\4\0\1" + bytes(20))),
+        "udp": wire_program((5, bytes([0, 2]) + struct.pack(">HHHH", 68, 67, 0, 0) + bytes(20))),
     },
     "virtio": {
         "blk": driver_program(0, driver_desc(0, 1, 1, 16, 0x20000), driver_desc(1, 3, 2, 1024, 0x30000),
