@@ -437,13 +437,5 @@ int acpi_build(const struct pc_config *config, gpa_t base, gpa_t end, struct why
 	rsdt = put_root(&o, "RSDT", 4, fadt, madt);
 	xsdt = put_root(&o, "XSDT", 8, fadt, madt);
 	put_rsdp(&o, base, rsdt, xsdt);
-	if (o.err == ERR_NOMEM)
-		return why_set(why, ERR_NOMEM,
-			       "the ACPI tables for %u CPUs need %llu bytes, %llu are set aside",
-			       config->cpu_count, (unsigned long long)(o.at - base),
-			       (unsigned long long)(end - base));
-	if (o.err)
-		return why_set(why, o.err, "the guest has no RAM at %#llx for its ACPI tables",
-			       (unsigned long long)base);
-	return 0;
+	return gmem_out_end(&o, base, "ACPI tables", config->cpu_count, why);
 }

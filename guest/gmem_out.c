@@ -50,3 +50,17 @@ void gmem_out_checksum(struct gmem_out *o, gpa_t from, size_t size, gpa_t at)
 	sum = (uint8_t)-sum;
 	gmem_out_patch(o, at, &sum, 1);
 }
+
+int gmem_out_end(const struct gmem_out *o, gpa_t base, const char *what, unsigned cpus,
+		 struct why *why)
+{
+	if (o->err == ERR_NOMEM)
+		return why_set(why, ERR_NOMEM,
+			       "the guest's %s for %u CPUs would be %llu bytes, %llu are set aside",
+			       what, cpus, (unsigned long long)(o->at - base),
+			       (unsigned long long)(o->end - base));
+	if (o->err)
+		return why_set(why, o->err, "the guest has no RAM at %#llx for its %s",
+			       (unsigned long long)base, what);
+	return 0;
+}

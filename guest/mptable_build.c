@@ -187,13 +187,5 @@ int mptable_build(const struct pc_config *config, gpa_t base, gpa_t end, struct 
 	entries += 2;
 	put_header(&o, table, entries);
 	put_floating_pointer(&o, base, table);
-	if (o.err == ERR_NOMEM)
-		return why_set(why, ERR_NOMEM,
-			       "the MP table for %u CPUs needs %llu bytes, %llu are set aside",
-			       config->cpu_count, (unsigned long long)(o.at - base),
-			       (unsigned long long)(end - base));
-	if (o.err)
-		return why_set(why, o.err, "the guest has no RAM at %#llx for its MP table",
-			       (unsigned long long)base);
-	return 0;
+	return gmem_out_end(&o, base, "MP table", config->cpu_count, why);
 }

@@ -204,7 +204,7 @@ static void what_does_not_fit_is_named(void **state)
 
 	host_ram_reset(MIB(2));
 	assert_int_equal(acpi_build(&config, 0xe0000, 0xe0400, &why), ERR_NOMEM);
-	assert_non_null(strstr(why.text, "the ACPI tables for 4 CPUs need "));
+	assert_non_null(strstr(why.text, "the guest's ACPI tables for 4 CPUs would be "));
 	assert_non_null(strstr(why.text, "1024 are set aside"));
 	assert_int_equal(u32(0xe0400), 0);
 	host_ram_reset(0xe8000);

@@ -126,9 +126,10 @@ static void too_little_space_is_named(void **state)
 	struct why why;
 
 	assert_int_equal(mptable_build(&config, BASE, BASE + 0x100, &why), ERR_NOMEM);
-	assert_non_null(strstr(why.text, "the MP table for 1 CPUs needs "));
+	assert_non_null(strstr(why.text, "the guest's MP table for 1 CPUs would be "));
 	host_ram_reset(0);
 	assert_int_equal(mptable_build(&config, BASE, BASE + 0x2000, &why), ERR_RANGE);
+	assert_non_null(strstr(why.text, "for its MP table"));
 }
 
 int main(void)
