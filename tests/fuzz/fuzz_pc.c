@@ -88,6 +88,7 @@ static void step(struct pc *pc, const uint8_t *s, uint64_t now)
 {
 	uint16_t port = pick_port(s[1], s[2]);
 	unsigned size = 1u << (s[0] >> 4) % 3;
+	unsigned wide = 1u << (s[0] >> 4) % 4; /* of device memory */
 	uint32_t value = s[3] * 0x01010101u;
 
 	switch (s[0] & 15) {
@@ -105,10 +106,12 @@ static void step(struct pc *pc, const uint8_t *s, uint64_t now)
 		pc_int_ack(pc);
 		break;
 	case 12:
-		pc_mmio_write(pc, 0xc0000000 + port, size, value, now);
+		pc_mmio_write(pc, 0xc0000000 + port, wide, value | (uint64_t)value << 32, now);
 		break;
 	case 13:
-		pc_mmio_read(pc, 0xc0000000 + port, size, now);
+		if (wide < 8 && pc_mmio_read(pc, 0xc0000000 + port, wide, now) >> 8 * wide)
+			abort();
+		pc_mmio_read(pc, 0 - (uint64_t)port, wide, now); /* up to the last address */
 		break;
 	case 14:
 		if (s[3] == 0)
