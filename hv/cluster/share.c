@@ -156,7 +156,7 @@ static void resume(struct share *s, uint16_t agent)
 	link_awake(v);
 }
 
-/* How many there are in one step follows from what the nodes ask for: too many end the machine, not the node. */
+/* How many there are in one step follows from what nodes ask for: too many end the machine, not the node. */
 static void kick(struct share *s, const struct dsm_action *a)
 {
 	if (s->kick_count == SHARE_KICKS_MAX) {
