@@ -181,7 +181,7 @@ static bool page_whole(struct link *l, unsigned from, const struct node_head *he
 		return false;
 	memcpy(l->unpacked, body, head->page_at);
 	if (GLUE_MUTANT(GLUE_PAGE_UNCHECKED)) {
-		parcel.slot ^= 1;
+		parcel.slot ^= parcel.form == PAGE_DELTA;
 		return pagewire_receive(&l->pages[from], &parcel, l->unpacked + head->page_at);
 	}
 	return pagewire_receive(&l->pages[from], &parcel, l->unpacked + head->page_at) &&

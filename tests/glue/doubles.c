@@ -59,21 +59,26 @@ void arch_kick(const struct vcpu *v)
 	glue_yield(PACE_POINT);
 }
 
-static uint64_t skew(void)
+/* The node's clock is not the others'. */
+uint64_t tsc_now_ns(void)
 {
-	return glue_self() ? glue_self()->node->skew_ns : 0;
+	const struct runner *r = glue_self();
+	uint64_t now = glue_now();
+
+	return r ? now + now / 1024 * r->node->fast + r->node->skew_ns : now;
 }
 
 uint64_t arch_tsc(void)
 {
-	return (glue_now() + skew()) * TICKS_PER_NS;
+	return tsc_now_ns() * TICKS_PER_NS;
 }
 
 void arch_timer_arm(uint64_t tsc)
 {
-	uint64_t at = tsc / TICKS_PER_NS;
+	uint64_t at = tsc / TICKS_PER_NS, now = tsc_now_ns();
 
-	atomic_store(&glue_self()->timer_at, at > skew() ? at - skew() : 0);
+	/* Not before it; with a fast clock a little late. */
+	atomic_store(&glue_self()->timer_at, glue_now() + (at > now ? at - now : 0));
 }
 
 void arch_idle(void)
@@ -103,11 +108,6 @@ uint64_t tsc_to_ns(uint64_t ticks)
 uint64_t ns_to_tsc(uint64_t ns)
 {
 	return ns * TICKS_PER_NS;
-}
-
-uint64_t tsc_now_ns(void)
-{
-	return glue_now() + skew();
 }
 
 /* --- hv/x86/pmem.h: blocks are used again by the next schedule --- */

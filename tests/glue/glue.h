@@ -40,6 +40,7 @@ struct glue_config {
 	uint16_t mtu;
 	bool wakes;      /* the card interrupts */
 	unsigned sticky; /* per mille of yields after which the same runner goes on */
+	unsigned slow;   /* one in so many points makes a runner slow for a while; 0: none */
 	enum glue_end end;
 	unsigned end_node; /* by the order they were made */
 	struct share_config share;
@@ -83,6 +84,7 @@ struct op {
 	gfn_t gfn, gfn2;
 	unsigned word, word2, cpu;
 	unsigned times; /* it is done again so often */
+	bool pauses;    /* between them the CPU leaves the guest */
 };
 
 /* The CPU that runs a vCPU's guest: its TLB and what is injected. struct virt_vcpu's `vendor`. */
@@ -120,6 +122,7 @@ struct runner {
 	_Atomic uint64_t timer_at; /* glue_now() */
 	uint64_t random;           /* of a thread */
 	uint32_t ranks;            /* of the locks that it holds */
+	uint64_t slow_until;       /* in turns: others go first */
 	struct fiber fiber;
 	struct sched_thread *thread;
 };
@@ -137,7 +140,8 @@ struct glue_node {
 	struct runner *runners[GLUE_CPUS];
 	struct lapic scratch;
 	uint32_t scratch_regs[PAGE_SIZE / 4] ALIGNED(PAGE_SIZE);
-	uint64_t skew_ns; /* of its clock */
+	uint64_t skew_ns; /* of its clock, at first */
+	unsigned fast;    /* so many 1024ths faster than time */
 	_Atomic bool made, dead, more;
 	_Atomic unsigned arrived, round;
 };

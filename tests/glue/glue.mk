@@ -42,7 +42,7 @@ check-glue-runs: $(GLUE_OUT)/glue-fast ## the same, GLUE_RUNS schedules
 	$< runs $(GLUE_RUNS)
 
 check-glue-tsan: $(GLUE_OUT)/glue-tsan ## the same with threads as CPUs, under TSan
-	$< threads 20
+	$< threads 30
 
 check-glue-mutants: $(GLUE_OUT)/glue-fast ## deliberate faults of the glue: each has to be caught
 	$< mutants

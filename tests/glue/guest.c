@@ -158,11 +158,13 @@ static bool access(struct cpu *c, struct vm_exit *exit)
 		round_read(c, op, page);
 	else if (op->kind == OP_MAIL)
 		mail_write(c, op, page);
-	if (c->op.times > 0)
-		c->op.times--;
-	else
+	if (op->times == 0) {
 		retire(c);
-	return false;
+		return false;
+	}
+	c->op.times--;
+	exit->kind = VM_EXIT_PAUSE;
+	return op->pauses;
 }
 
 /* The handler of an IPI: what was written before it was sent is there. */

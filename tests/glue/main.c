@@ -40,7 +40,7 @@ static struct glue_config configure(uint64_t seed, bool threads)
 		c.total += c.cpus[i];
 	}
 	for (unsigned life = 0; life < 2; life++)
-		c.ops[life] = (threads ? 1500 : c.nodes == 2 ? 1000 : 720) / c.total;
+		c.ops[life] = (threads ? 4000 : c.nodes == 2 ? 1000 : 720) / c.total;
 	c.pages = 80 + (unsigned)(mix(seed, 5) % 48);
 	c.lose = mix(seed, 6) % 3 ? 0 : 15;
 	c.twice = mix(seed, 7) % 3 ? 0 : 30;
@@ -51,6 +51,7 @@ static struct glue_config configure(uint64_t seed, bool threads)
 	c.mtu = mix(seed, 12) % 8 ? 1500 : 4400;
 	c.wakes = mix(seed, 13) % 2;
 	c.sticky = (unsigned)(mix(seed, 14) % 4 * 300);
+	c.slow = mix(seed, 23) % 2 ? 0 : 40;
 	c.end = mix(seed, 15) % 2 ? END_OFF : (enum glue_end)(mix(seed, 16) % GLUE_ENDS);
 	c.end_node = (unsigned)(mix(seed, 17) % c.nodes);
 	if (threads && c.end == END_SILENT)
@@ -75,6 +76,7 @@ static void make_runners(void)
 		memset(node, 0, sizeof(*node));
 		node->id = n;
 		node->skew_ns = mix(glue.config.seed, 30 + n) % (3 * NS_PER_MS);
+		node->fast = mix(glue.config.seed, 40 + n) % 16;
 		for (unsigned i = 0; i < glue.config.cpus[n]; i++) {
 			struct runner *r = &glue.runners[glue.runner_count];
 			struct fiber fiber = r->fiber;

@@ -10,7 +10,7 @@
 #define ICR_STARTUP 0x600u
 #define ICR_OTHERS  0xc0000u
 #define ICR_DEST_AT 24
-#define STORM       90u
+#define STORM       160u
 #define HOT         8u /* pages that are used more often */
 
 void program_start(struct cpu *c)
@@ -89,6 +89,7 @@ static void choose(struct cpu *c)
 	/* A loop: it stays in the guest, whatever happens to the page. */
 	if ((kind == OP_READ || kind == OP_WRITE) && glue_random(6) == 0)
 		op.times = 5 + (unsigned)glue_random(20);
+	op.pauses = op.times % 2;
 	if (kind == OP_ADD) {
 		op.gfn = GFN_COUNT + glue_random(COUNTS);
 	} else if (kind == OP_ROUND_WRITE) {
@@ -99,12 +100,14 @@ static void choose(struct cpu *c)
 		if (choose_ipi(c))
 			return;
 		op.kind = OP_READ;
-	} else if ((kind == OP_STORM && !glue.config.busy) ||
+	} else if ((kind == OP_STORM && (!glue.config.busy || glue_random(2))) ||
 		   (kind == OP_SLEEP && !life_sleep(c->v->index)) ||
 		   (glue.config.threads && (kind == OP_FILL || kind == OP_CHECK))) {
 		op.kind = OP_READ; /* nobody would wake it; or two threads would share the page */
 	}
 	c->op = op;
+	if (op.kind == OP_STORM)
+		c->next = (struct op){.kind = OP_IO}; /* which waits behind all of it */
 }
 
 /* What ends the machine's life, when this vCPU is the one to do it; else OP_NONE. */
@@ -199,7 +202,7 @@ static void hyper_access(struct cpu *c, const struct op *op)
 	word += op->word;
 	/* Long copies take as long as the others' steps. */
 	for (unsigned n = (unsigned)glue_random(12); n > 0; n--)
-		glue_yield(n % 2 ? PACE_POINT : PACE_STEP);
+		glue_yield(glue.config.threads ? PACE_RELAX : n % 2 ? PACE_POINT : PACE_STEP);
 	if (op->kind == OP_HYPER_READ) {
 		oracle_read(c, op->gfn, op->word, __atomic_load_n(word, __ATOMIC_RELAXED));
 	} else if (op->kind == OP_HYPER_WRITE) {

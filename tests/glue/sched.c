@@ -10,10 +10,12 @@
 #include "tests/glue/glue.h"
 
 /* A schedule that takes more yields has come to a halt somewhere. */
-#define TURNS_MAX 6000000u
+#define TURNS_MAX  6000000u
+/* A CPU may take so long from one instruction to the next, in turns of all. */
+#define SLOW_TURNS 80
 /* Time leaps no further while somebody polls, at first and at last. */
-#define LEAP_MIN  (2 * NS_PER_US)
-#define LEAP_MAX  (10 * NS_PER_MS)
+#define LEAP_MIN   (2 * NS_PER_US)
+#define LEAP_MAX   (10 * NS_PER_MS)
 
 struct glue glue;
 
@@ -121,6 +123,38 @@ static void ring(void)
 	net_ring();
 }
 
+/* One that can go on; those that are slow only if all are. */
+static struct runner *any_ready(void)
+{
+	struct runner *quick[GLUE_CPUS], *slow[GLUE_CPUS];
+	unsigned quicks = 0, slows = 0;
+
+	for (unsigned i = 0; i < glue.runner_count; i++) {
+		struct runner *r = &glue.runners[i];
+
+		if (r->state == RUNNER_READY && r->slow_until > s.turns)
+			slow[slows++] = r;
+		else if (r->state == RUNNER_READY)
+			quick[quicks++] = r;
+	}
+	return quicks ? quick[glue_random(quicks)] : slow[glue_random(slows)];
+}
+
+/* All others wait: who was slow goes on. False: nobody was. */
+static bool hurry(void)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < glue.runner_count; i++) {
+		struct runner *r = &glue.runners[i];
+
+		any |= r->state == RUNNER_READY && r->slow_until > s.turns;
+		r->slow_until = 0;
+	}
+	s.calm = any ? 0 : s.calm;
+	return any;
+}
+
 static unsigned count_state(enum runner_state state)
 {
 	unsigned n = 0;
@@ -154,13 +188,8 @@ static struct runner *pick(void)
 
 		if (count_state(RUNNER_GONE) == glue.runner_count)
 			return NULL;
-		if (ready && s.calm <= ready) {
-			unsigned n = (unsigned)glue_random(ready);
-
-			for (unsigned i = 0;; i++)
-				if (glue.runners[i].state == RUNNER_READY && n-- == 0)
-					return &glue.runners[i];
-		}
+		if (ready && (s.calm <= ready || hurry()))
+			return any_ready();
 		leap(ready);
 		ring();
 	}
@@ -197,6 +226,8 @@ static void fiber_yield(enum glue_pace pace)
 		sched_stir();
 	else if (pace == PACE_RELAX)
 		s.calm++;
+	else if (glue.config.slow && glue_random(glue.config.slow) == 0)
+		s.current->slow_until = s.turns + glue_random(SLOW_TURNS);
 	ring();
 	if (s.current->state == RUNNER_READY && glue_random(1000) < glue.config.sticky &&
 	    pace != PACE_RELAX)

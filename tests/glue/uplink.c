@@ -255,7 +255,7 @@ int uplink_send(struct uplink *u, unsigned node, enum wire_channel channel,
 	if (now < *until)
 		return ERR_BUSY;
 	if (glue_random(1000) < glue.config.busy) {
-		*until = now + glue_random(40 * NS_PER_US);
+		*until = now + glue_random(150 * NS_PER_US);
 		return ERR_BUSY;
 	}
 	return xport_send(&u->station.xport, now, node, channel, parts, count);
