@@ -218,7 +218,7 @@ uint32_t *plat_ranks(void)
 	return glue_self() ? &glue_self()->ranks : &outside;
 }
 
-void plat_log_wake(void)
+void glue_tell(void)
 {
 	static struct log_reader reader;
 	char text[512];

@@ -164,6 +164,8 @@ enum glue_pace { PACE_POINT, PACE_STEP, PACE_RELAX };
 
 void sched_run(void (*fn)(struct runner *r)); /* until all runners have returned or died */
 void glue_yield(enum glue_pace pace);
+/* For log_wake_by(): prints the log where the schedule is to be watched. */
+void glue_tell(void);
 uint64_t glue_now(void); /* ns */
 uint64_t glue_random(uint64_t below);
 struct runner *glue_self(void);

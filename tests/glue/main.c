@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hv/base/log.h"
 #include "hv/core/intr.h"
 #include "tests/glue/glue.h"
 #include "tests/glue/mutants.h"
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
+	log_wake_by(glue_tell);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	intr_setup();
 	if (!strcmp(what, "runs") && argc > 2)
