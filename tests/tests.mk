@@ -50,9 +50,11 @@ COVERAGE_OUT := $(BUILD)/coverage
 coverage: ## lines of each room that the unit tests run (gcov)
 	@tools/coverage --self-test
 	@find $(COVERAGE_OUT) -name '*.gcda' -delete 2>/dev/null || true
-	@$(MAKE) --no-print-directory -s HOST_OUT=$(COVERAGE_OUT) HOST_CHECKS="-O0 --coverage" coverage-run
+	@$(MAKE) --no-print-directory -s HOST_OUT=$(COVERAGE_OUT) HOST_CHECKS="-O0 --coverage" \
+	  GLUE_OUT=$(COVERAGE_OUT)/glue coverage-run
 	@tools/coverage --portable "$(PORTABLE_DIRS)" $(COVERAGE_OUT)
 coverage-run: $(HOST_TESTS)
+	@$(GLUE_OUT)/glue-cov runs 200
 	@for t in $(HOST_TESTS); do $$t >$$t.log 2>&1 || { echo "$$t failed:"; tail -n 20 $$t.log; }; done
 
 # Tests that start threads, once more under the thread sanitizer: lock-free code with its memory order.

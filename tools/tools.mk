@@ -31,7 +31,7 @@ test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters; 25 
 	@$(RUN_PARTS) --set test --first test-build --minutes $(TEST_MINUTES) $(BUILD)/test $(TEST_PARTS)
 
 CHECKS := check-includes check-room-table check-vendor-doc check-lock-doc check-docs \
-          check-format check-shell check-python check-static check-tidy check-tools check-host
+          check-format check-shell check-python check-static check-tidy check-tools check-host check-glue
 check: $(CHECKS) ## fast: unit tests under ASan and UBSan, house rules, format, lint
 
 # TESTS= some of tests/cluster instead of all

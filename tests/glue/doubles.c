@@ -218,16 +218,22 @@ uint32_t *plat_ranks(void)
 	return glue_self() ? &glue_self()->ranks : &outside;
 }
 
-void glue_tell(void)
+/* Reads the log; told or not, so that the same schedule comes of it. */
+static void show_log(void)
 {
 	static struct log_reader reader;
 	char text[512];
 	size_t n;
 
-	/* Told or not, it is read: the same schedule comes of it. */
 	while ((n = log_read(&reader, text, sizeof(text))) > 0)
 		if (glue.config.verbose)
 			fwrite(text, 1, n, stdout);
+}
+
+void doubles_init(void)
+{
+	intr_setup();
+	log_wake_by(show_log);
 }
 
 void plat_relax(void)

@@ -165,7 +165,6 @@ enum glue_pace { PACE_POINT, PACE_STEP, PACE_RELAX };
 void sched_run(void (*fn)(struct runner *r)); /* until all runners have returned or died */
 void glue_yield(enum glue_pace pace);
 /* For log_wake_by(): prints the log where the schedule is to be watched. */
-void glue_tell(void);
 uint64_t glue_now(void); /* ns */
 uint64_t glue_random(uint64_t below);
 struct runner *glue_self(void);
@@ -206,6 +205,7 @@ void schedule(uint64_t seed, bool threads, bool verbose, bool strict);
 
 /* --- doubles.c --- */
 
+void doubles_init(void); /* once */
 void ram_reset(void);
 /* Runs what an interrupt of the host leads to; true: there was one. */
 bool host_interrupts(struct runner *r);

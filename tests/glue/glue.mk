@@ -6,11 +6,12 @@ GLUE_OWN   := $(filter-out hv/cluster/uplink.c,$(wildcard hv/cluster/*.c)) \
 GLUE_SRC   := $(GLUE_OWN) $(wildcard apic/*.c dsm/*.c net/pages/*.c net/transport/*.c) \
               $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard tests/glue/*.c)
 GLUE_BASE   = -std=gnu17 -g -I. $(WARNINGS) -Wno-missing-field-initializers -MMD -MP $(lz4_CFLAGS)
-GLUE_KINDS := san fast tsan
+GLUE_KINDS := san fast tsan cov
 
 # One runner at a time, with places to change runners at in the glue's own files; the last one has threads.
 GLUE_CFLAGS_san  = $(GLUE_BASE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 GLUE_CFLAGS_fast = $(GLUE_BASE) -O2 -DGLUE_MUTANTS
+GLUE_CFLAGS_cov  = $(GLUE_BASE) -O0 --coverage
 GLUE_CFLAGS_tsan = $(GLUE_BASE) -O1 -fsanitize=thread
 
 define glue_rules
@@ -29,17 +30,17 @@ $(GLUE_OUT)/glue-$1: $(GLUE_SRC:%.c=$(GLUE_OUT)/$1/%.o) $(GLUE_OUT)/$1/lz4.o
 endef
 $(foreach k,$(GLUE_KINDS),$(eval $(call glue_rules,$k)))
 
-$(foreach k,san fast,$(GLUE_OWN:%.c=$(GLUE_OUT)/$k/%.o)): GLUE_EXTRA := -include tests/glue/points.h
+$(foreach k,san fast cov,$(GLUE_OWN:%.c=$(GLUE_OUT)/$k/%.o)): GLUE_EXTRA := -include tests/glue/points.h
 
-GLUE_RUNS ?= 10000
+GLUE_RUNS     ?= $(if $(TEST_LONG),50000,10000)
+GLUE_SAN_RUNS ?= $(if $(TEST_LONG),5000,300)
 
 ##: Tests
-check-glue-san: $(GLUE_OUT)/glue-san ## nodes in one program, one CPU at a time, under ASan and UBSan
-	$< runs $(GLUE_SAN_RUNS)
-GLUE_SAN_RUNS ?= 500
-
-check-glue-runs: $(GLUE_OUT)/glue-fast ## the same, GLUE_RUNS schedules
+check-glue-runs: $(GLUE_OUT)/glue-fast ## nodes in one program, one CPU at a time by the seed: GLUE_RUNS schedules
 	$< runs $(GLUE_RUNS)
+
+check-glue-san: $(GLUE_OUT)/glue-san ## the same under ASan and UBSan, GLUE_SAN_RUNS
+	$< runs $(GLUE_SAN_RUNS)
 
 check-glue-tsan: $(GLUE_OUT)/glue-tsan ## the same with threads as CPUs, under TSan
 	$< threads 30
@@ -47,11 +48,12 @@ check-glue-tsan: $(GLUE_OUT)/glue-tsan ## the same with threads as CPUs, under T
 check-glue-mutants: $(GLUE_OUT)/glue-fast ## deliberate faults of the glue: each has to be caught
 	$< mutants
 
-check-glue: $(GLUE_OUT)/glue-fast $(GLUE_OUT)/glue-tsan ## a short one of each kind
-	$(GLUE_OUT)/glue-fast runs 500
+check-glue: $(GLUE_OUT)/glue-fast $(GLUE_OUT)/glue-tsan ## some of it, for each change
+	$(GLUE_OUT)/glue-fast runs 200
 	$(GLUE_OUT)/glue-tsan threads 5
 
-test-programs: $(GLUE_KINDS:%=$(GLUE_OUT)/glue-%)
-TEST_PARTS += check-glue-san check-glue-runs check-glue-tsan check-glue-mutants
+test-programs: $(foreach k,san fast tsan,$(GLUE_OUT)/glue-$k)
+# tests/tests.mk runs it.
+coverage-run: $(GLUE_OUT)/glue-cov
 
 .PHONY: check-glue check-glue-san check-glue-runs check-glue-tsan check-glue-mutants

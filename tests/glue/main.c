@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "hv/base/log.h"
-#include "hv/core/intr.h"
 #include "tests/glue/glue.h"
 #include "tests/glue/mutants.h"
 
@@ -199,9 +197,8 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
-	log_wake_by(glue_tell);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	intr_setup();
+	doubles_init();
 	if (!strcmp(what, "runs") && argc > 2)
 		return runs(number(argv[2]), argc > 3 ? number(argv[3]) : 1);
 	if (!strcmp(what, "threads") && argc > 2)
