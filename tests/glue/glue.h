@@ -123,6 +123,7 @@ struct runner {
 	uint64_t random;           /* of a thread */
 	uint32_t ranks;            /* of the locks that it holds */
 	uint64_t slow_until;       /* in turns: others go first */
+	unsigned slow_in;          /* it becomes slow at so many points from here; 0: no */
 	struct fiber fiber;
 	struct sched_thread *thread;
 };
@@ -164,7 +165,6 @@ enum glue_pace { PACE_POINT, PACE_STEP, PACE_RELAX };
 
 void sched_run(void (*fn)(struct runner *r)); /* until all runners have returned or died */
 void glue_yield(enum glue_pace pace);
-/* For log_wake_by(): prints the log where the schedule is to be watched. */
 uint64_t glue_now(void); /* ns */
 uint64_t glue_random(uint64_t below);
 struct runner *glue_self(void);

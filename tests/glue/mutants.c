@@ -13,7 +13,7 @@
 #include "tests/glue/mutants.h"
 
 #ifdef GLUE_MUTANTS
-#define SCHEDULES 4000u
+#define SCHEDULES 10000u
 #define SECONDS   300u /* a fault may also make a loop that does not end */
 
 unsigned glue_mutant;

@@ -322,8 +322,13 @@ void glue_yield(enum glue_pace pace)
 void glue_point(void);
 void glue_point(void)
 {
-	if (glue_random(16) == 0)
-		glue_yield(PACE_POINT);
+	struct runner *r = s.current;
+
+	if (r && r->slow_in > 0 && --r->slow_in == 0)
+		r->slow_until = s.turns + SLOW_TURNS;
+	else if (glue_random(16) != 0)
+		return;
+	glue_yield(PACE_POINT);
 }
 
 void runner_interrupt(struct runner *r, unsigned irq)
