@@ -117,10 +117,10 @@ STATION = {
 }
 
 
-def tcp(flags, ack=0, follow=True, scale=False, data=b""):
+def tcp(flags, ack=0, follow=True, scale=False, payload=b""):
     """A segment for fuzz_ip.c, on the connection that was spoken of last: `ack` bytes on (146 times as many)."""
     how = 8 | (4 if follow else 0) | (0x10 if scale else 0)
-    return 7, bytes([0, how]) + struct.pack(">HHIB3xBBHHH", 4321, 0, 1, ack, 0x50, flags, 8192, 0, 0) + data
+    return 7, bytes([0, how]) + struct.pack(">HHIB3xBBHHH", 4321, 0, 1, ack, 0x50, flags, 8192, 0, 0) + payload
 
 
 def dhcp(kind, *options):
@@ -180,7 +180,7 @@ SEEDS = {
     },
     "ip": {
         "console": wire_program(*TCP_OPEN, *[tcp(0x10, 10, scale=True)] * 8, tcp(0x11, 10, scale=True), (0, b"\x0f")),
-        "console-data": wire_program(*TCP_OPEN, tcp(0x18, 10, scale=True, data=b"GET / HTTP/1.0\r\n\r\n"), tcp(4)),
+        "console-data": wire_program(*TCP_OPEN, tcp(0x18, 10, scale=True, payload=b"GET / HTTP/1.0\r\n\r\n"), tcp(4)),
         "console-slow": wire_program(*TCP_OPEN, *[(0, b"\x0a")] * 30),
         "many": wire_program(*[tcp(2, follow=False)] * 20),
         "dhcp": wire_program((0, b"\x0a"), dhcp(2, *DHCP_LEASE), (0, b"\x05"), dhcp(5, *DHCP_LEASE), (0, b"\x0f")),
