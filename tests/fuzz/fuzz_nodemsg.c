@@ -288,6 +288,7 @@ static void make(uint8_t how)
 	struct why why;
 
 	memset(&vm, 0, sizeof(vm));
+	vm_locks_init(&vm);
 	memset(&link_, 0, sizeof(link_));
 	memset(&remote, 0, sizeof(remote));
 	memset(&uplink, 0, sizeof(uplink));
