@@ -39,7 +39,7 @@ test-cluster: cluster-build ## netboot emulated clusters and run the guests (TES
 	@$(RUN_PARTS) --name test-cluster $(if $(TESTS),,--set test --cluster) $(BUILD)/test-cluster $(TESTS)
 
 # Not in CI: emulators on a small host take these from minutes to an hour.
-test-long: ## what `make test` leaves out or shortens: a million messages, soaks, each vendor; some 3 hours
+test-long: ## what `make test` leaves out or shortens: a million messages, soaks, each vendor; some 2 hours
 	@tools/packages build run check
 	@$(MAKE) --no-print-directory -s deps
 	@TEST_LONG=1 $(RUN_PARTS) --name test-long --set long --first test-build --first debian-root $(BUILD)/test-long

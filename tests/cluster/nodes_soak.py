@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-Half an hour (SOAK_SECONDS) of mixed load on two nodes: the in-guest suite and its benchmarks again and again, with
+Ten minutes (SOAK_SECONDS) of mixed load on two nodes: the in-guest suite and its benchmarks again and again, with
 the last CPU going and coming. No test fails, and the machine ends in good order.
 """
 
@@ -9,7 +9,7 @@ import re
 
 from harness import DIRECT, QUICK_BOOT, TROUBLE, built, check, lab, log_of
 
-SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
+SECONDS = int(os.environ.get("SOAK_SECONDS", "600"))
 ROUND = "suite iters=200 timeout=600 check hotplug bench.processes:20 bench.pingpong:200 bench.stream:2"
 LOOP = (
     f"t=0; while [ $t -lt {SECONDS} ] && {ROUND}; do t=$(cut -d. -f1 /proc/uptime); echo at $t; done;"
@@ -23,7 +23,7 @@ lab(
     *("--guest", "debian", "--initrd", built("guest/suite.gz", "suite"), "--append", f"{QUICK_BOOT} suite=shell"),
     *(*TROUBLE, "--fail", r"^suite: \d+ passed, [1-9]", "--status", "--timeout", str(SECONDS + 1200)),
     *("--send", f"guest# ={LOOP}\\n", "--expect", "^round ended with 0", "--expect", "Power down"),
-    *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
+    *("--expect-log", "guest: the guest powered off", "--expect-halt"),
 )
 rounds = re.findall(r"suite: (\d+) passed, 0 failed", log_of("run", "console.log"))
 check(rounds, "no round of the suite was finished")

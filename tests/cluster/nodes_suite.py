@@ -6,4 +6,4 @@ iterations are few; nodes_litmus has many of its litmus programs.
 
 from harness import suite_over_nodes
 
-suite_over_nodes(2, "suite=check,hotplug iters=1000 timeout=600")
+suite_over_nodes(2, "suite=check,hotplug iters=500 timeout=600")

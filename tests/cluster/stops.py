@@ -15,7 +15,7 @@ GUEST = guest_elf("cpuid")
 def stops(name, sentence, *args):
     lab(
         *("--node-ram", "128", "--guest", GUEST, "--timeout", "300", *args),
-        *("--expect-log", sentence, "--expect-log", "boot: node halted"),
+        *("--expect-log", sentence, "--expect-halt"),
         logs=name,
     )
     print(f"  {name}: ok", flush=True)

@@ -13,7 +13,7 @@ for boot in ("pxe", "ipxe"):
         *("--expect-log", "preflight: nested paging: this CPU has AMD-V without"),
         *("--expect-log", "preflight: this node can't run Amalgam: 1 requirement is missing"),
         *("--expect-log", "boot: ERROR: this CPU has AMD-V without nested paging .*needs an AMD CPU"),
-        *("--expect-log", "boot: node halted"),
+        "--expect-halt",
         logs=boot,
     )
     served = log_of(boot, "dnsmasq.log")

@@ -9,5 +9,5 @@ lab(
     *("--emu", "qemu", "--firmware", "uefi", "--boot", "esp", "--boot-image", os.path.join(BUILD, "amalgam-usb.img")),
     *("--cores", "1", "--node-ram", "512", *TROUBLE, "--expect", r"guest: Linux 6\.1\.\S+-686 "),
     *("--send", r"guest# =poweroff -f\n", "--expect", "Power down", "--timeout", "300"),
-    *("--expect-log", "boot: Amalgam, loaded by UEFI", "--expect-log", "boot: node halted"),
+    *("--expect-log", "boot: Amalgam, loaded by UEFI", "--expect-halt"),
 )

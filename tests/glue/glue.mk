@@ -10,7 +10,7 @@ GLUE_KINDS := san fast tsan cov
 
 # One runner at a time, with places to change runners at in the glue's own files; the last one has threads.
 GLUE_CFLAGS_san  = $(GLUE_BASE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-GLUE_CFLAGS_fast = $(GLUE_BASE) -O2 -DGLUE_MUTANTS
+GLUE_CFLAGS_fast = $(GLUE_BASE) -O2 -flto -DGLUE_MUTANTS
 GLUE_CFLAGS_cov  = $(GLUE_BASE) -O0 --coverage
 GLUE_CFLAGS_tsan = $(GLUE_BASE) -O1 -fsanitize=thread
 
@@ -32,7 +32,7 @@ $(foreach k,$(GLUE_KINDS),$(eval $(call glue_rules,$k)))
 
 $(foreach k,san fast cov,$(GLUE_OWN:%.c=$(GLUE_OUT)/$k/%.o)): GLUE_EXTRA := -include tests/glue/points.h
 
-GLUE_RUNS     ?= $(if $(TEST_LONG),50000,10000)
+GLUE_RUNS     ?= $(if $(TEST_LONG),30000,10000)
 GLUE_SAN_RUNS ?= $(if $(TEST_LONG),5000,300)
 
 ##: Tests

@@ -60,7 +60,8 @@ uint64_t glue_random(uint64_t below)
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
 	z ^= z >> 31;
-	return below ? z % below : z;
+	/* A product's upper half is as even as a remainder, and a tenth of its time. */
+	return below ? (uint64_t)((unsigned __int128)z * below >> 64) : z;
 }
 
 void glue_wrong(const char *fmt, ...)

@@ -1,5 +1,5 @@
 /*
- * What an exit costs, in TSC ticks. Lines `bench NAME total loop_overhead per_op`, all for LOOPS turns;
+ * What an exit costs, in TSC ticks. Lines `bench NAME total loop_overhead per_op`, all for so many turns;
  * per_op has the empty loop subtracted. On Bochs a tick is about an instruction, so the numbers repeat
  * exactly there and say how many instructions the hypervisor spends.
  */
@@ -9,35 +9,36 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/trap.h"
 
-#define LOOPS      10000u
 /* Pages above this have not been touched by the image or its loader. */
 #define FRESH_FROM 0x1000000u
 
+static uint32_t loops = 10000; /* unless rounds= says otherwise */
 static uint64_t overhead;
 
 static void report(const char *name, uint64_t total, uint32_t turns)
 {
-	uint64_t base = overhead * turns / LOOPS;
+	uint64_t base = overhead * turns / loops;
 
 	print("bench %-16s %10llu %8llu %8llu\n", name, total, base,
 	      (total > base ? total - base : 0) / turns);
 }
 
-/* `body` LOOPS times; it may use EAX, EBX, ECX and EDX. */
+/* `body` `loops` times; it may use EAX, EBX, ECX and EDX. */
 #define MEASURE(body)                                                                  \
 	({                                                                             \
 		uint64_t start_ = rdtsc();                                             \
-		for (uint32_t i_ = 0; i_ < LOOPS; i_++)                                \
+		for (uint32_t i_ = 0; i_ < loops; i_++)                                \
 			asm volatile(body : : : "eax", "ebx", "ecx", "edx", "memory"); \
 		rdtsc() - start_;                                                      \
 	})
 
-#define BENCH(name, body) report(name, MEASURE(body), LOOPS)
+#define BENCH(name, body) report(name, MEASURE(body), loops)
 
 static void test_loop(void)
 {
+	loops = test_rounds(loops);
 	overhead = MEASURE("");
-	report("empty", overhead, LOOPS);
+	report("empty", overhead, loops);
 }
 
 static void test_cpuid(void)
@@ -75,7 +76,7 @@ static void test_self_ipi(void)
 	irq_on();
 	BENCH("self-ipi", "movl $0x40040, 0xfee00300; nop");
 	irq_off();
-	CHECK(trap_count[VEC_USER] == LOOPS || (machine.doubles && trap_count[VEC_USER] > LOOPS),
+	CHECK(trap_count[VEC_USER] == loops || (machine.doubles && trap_count[VEC_USER] > loops),
 	      "%u interrupts", trap_count[VEC_USER]);
 }
 
@@ -86,7 +87,7 @@ static void test_halt(void)
 	lapic_write(LAPIC_TIMER_DIVIDE, 0xb);
 	lapic_write(LAPIC_LVT_TIMER, VEC_USER);
 	BENCH("halt-wake", "movl $1000, 0xfee00380; sti; hlt; cli");
-	CHECK(trap_count[VEC_USER] >= LOOPS, "%u wakes", trap_count[VEC_USER]);
+	CHECK(trap_count[VEC_USER] >= loops, "%u wakes", trap_count[VEC_USER]);
 }
 
 static void test_msr(void)
@@ -118,7 +119,7 @@ static void test_hypercall(void)
 /* The first touch of a page nobody has used. */
 static void test_fresh_pages(void)
 {
-	uint32_t end = MIN(machine.ram_top, FRESH_FROM + LOOPS * 4096),
+	uint32_t end = MIN(machine.ram_top, FRESH_FROM + loops * 4096),
 		 pages = (end - FRESH_FROM) / 4096;
 	uint64_t total;
 

@@ -461,7 +461,11 @@ static uint32_t walk_on(uint32_t depth, struct explore_result *r)
 		wrong = "a run of the model is too long for its stack";
 		return depth;
 	}
-	next->s = f->s;
+	world_copy(&next->s.w, &f->s.w);
+	memcpy(next->s.env, f->s.env, sizeof(f->s.env));
+	next->s.evictions = f->s.evictions;
+	next->s.expiries = f->s.expiries;
+	next->s.losses = f->s.losses;
 	make_move(&next->s, f->moves[f->next++]);
 	r->moves++;
 	if (!wrong && !remember(&next->s, &slot)) {
@@ -506,6 +510,7 @@ struct explore_result explore(const struct explore *what)
 		perror("explore");
 		exit(2);
 	}
+	madvise(seen, entries * 8, MADV_HUGEPAGE); /* it is walked at random */
 	seen_mask = entries - 1;
 	start_state(&stack[0].s);
 	remember(&stack[0].s, &slot);

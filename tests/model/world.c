@@ -98,6 +98,29 @@ static void carry_out(struct world *w, unsigned node, const struct dsm_action *a
 	}
 }
 
+static void chan_copy(struct world_chan *to, const struct world_chan *from)
+{
+	to->count = from->count;
+	memcpy(to->q, from->q, from->count * sizeof(from->q[0]));
+}
+
+void world_copy(struct world *to, const struct world *from)
+{
+	unsigned nodes = world_cfg.nodes;
+
+	for (unsigned n = 0; n < nodes; n++) {
+		memcpy(to->node[n].bytes, from->node[n].bytes, world_dsm(from, n)->off_stats);
+		for (unsigned i = 0; i < 2 * nodes; i++)
+			chan_copy(&to->chan[n][i / 2][i % 2], &from->chan[n][i / 2][i % 2]);
+	}
+	memcpy(to->tlb, from->tlb, nodes * sizeof(to->tlb[0]));
+	memcpy(to->content, from->content, nodes * sizeof(to->content[0]));
+	memcpy(to->zero, from->zero, sizeof(to->zero));
+	memcpy(to->resumed, from->resumed, nodes * sizeof(to->resumed[0]));
+	memcpy(to->lost, from->lost, nodes * sizeof(to->lost[0]));
+	to->broken = from->broken;
+}
+
 int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8_t content)
 {
 	/* Room for statistics behind the state, so that the engine can count. */

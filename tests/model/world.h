@@ -1,6 +1,6 @@
 /*
  * A few nodes of the real engine, joined by channels that may delay as they like: the state the model
- * checker and the litmus executor walk through. It is one plain block, copied by assignment.
+ * checker and the litmus executor walk through. It is one plain block without pointers into itself.
  */
 #ifndef TESTS_MODEL_WORLD_H
 #define TESTS_MODEL_WORLD_H
@@ -59,6 +59,9 @@ static inline struct dsm *world_dsm(const struct world *w, unsigned node)
 }
 
 void world_init(struct world *w);
+
+/* Of `from` what this small cluster uses, half of a world or less; the rest of `to` has no meaning. */
+void world_copy(struct world *to, const struct world *from);
 
 /* Steps one engine and carries its actions out, but for flushes and messages: those take their time. */
 int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8_t content);

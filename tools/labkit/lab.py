@@ -216,6 +216,7 @@ class Lab:
             self.cut_power(self.nodes[self.script.doomed.pop()])
         if stream.kind == "log" and HALTED.search("\n".join([*stream.last[-3:], stream.line])):
             self.nodes[int(stream.node[4:])].end("the hypervisor halted the node")
+            self.script.halted(stream.node)
 
     def cut_power(self, node):
         node.process.kill()

@@ -147,6 +147,8 @@ def talk_options(parser):
                        help=r"wait for it there, then type TEXT (\n, \t, \e, \xNN)")  # fmt: skip
     group.add_argument("--expect-log", dest="log_steps", action="append", type=expect_step,
                        metavar="REGEX", help="wait for it on the nodes' hypervisor logs")  # fmt: skip
+    group.add_argument("--expect-halt", action="store_true",
+                       help="then wait until every node has halted in good order")  # fmt: skip
     group.add_argument("--fail", action="append", type=regex, default=[], metavar="REGEX",
                        help="give up when it shows up on console or log")  # fmt: skip
     group.add_argument("--kill", action="append", type=kill_step, default=[], metavar="REGEX=NODE",

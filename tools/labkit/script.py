@@ -53,7 +53,8 @@ class Script:
         self.doomed = []  # nodes whose power is to be cut
         self.recent = {}
         self.failure = None
-        self.asked = bool(options.steps or options.log_steps)
+        self.running = {f"node{node}" for node in range(options.nodes)} if options.expect_halt else set()
+        self.asked = bool(options.steps or options.log_steps or options.expect_halt)
 
     def feed(self, stream, text):
         """Returns the texts to type at the stream's node."""
@@ -75,8 +76,13 @@ class Script:
                 self.doomed.append(int(step.text))
         self.recent[key] = text[text.rfind("\n") + 1 :]
 
+    def halted(self, node):
+        """The node has said its last word."""
+        self.running.discard(node)
+
     def met(self):
-        return self.asked and not any(track.unmet() for track in self.tracks.values())
+        return self.asked and not self.running and not any(track.unmet() for track in self.tracks.values())
 
     def unmet_sentences(self):
-        return [track.report() for track in self.tracks.values() if track.unmet()]
+        sentences = [track.report() for track in self.tracks.values() if track.unmet()]
+        return sentences + [f"{node} never halted" for node in sorted(self.running)]

@@ -171,6 +171,15 @@ class Conversation(unittest.TestCase):
         script.feed(self.stream(), "shell")
         self.assertTrue(script.met())
 
+    def test_each_node_has_to_halt(self):
+        script = self.script("--nodes", "2", "--expect", "x", "--expect-halt")
+        script.feed(self.stream(), "x")
+        script.halted("node1")
+        self.assertFalse(script.met())
+        self.assertEqual(script.unmet_sentences(), ["node0 never halted"])
+        script.halted("node0")
+        self.assertTrue(script.met())
+
     def test_power_is_cut_once(self):
         script = self.script("--nodes", "3", "--kill", "node 0 runs=2", "--kill", "never=1")
         script.feed(self.stream("console"), "node 0 walks\n")
