@@ -287,32 +287,11 @@ static void on_exception(struct vcpu *v, const struct vm_exit *exit)
 		exit->exception.vector);
 }
 
-// clang-format off
-static const vcpu_exit_fn insn_handlers[VM_EXIT_KINDS] = {
-	[VM_EXIT_CPUID]        = on_cpuid,
-	[VM_EXIT_HLT]          = on_hlt,
-	[VM_EXIT_PAUSE]        = skip,
-	[VM_EXIT_MSR_READ]     = on_msr_read,
-	[VM_EXIT_MSR_WRITE]    = on_msr_write,
-	[VM_EXIT_XSETBV]       = on_xsetbv,
-	[VM_EXIT_HYPERCALL]    = on_hypercall,
-	[VM_EXIT_CACHE]        = skip,
-};
-// clang-format on
-
 /* Where the CPU does not tell the length, what is there must still be that instruction. */
-static void on_insn(struct vcpu *v, const struct vm_exit *exit)
+bool vcpu_exit_measure(struct vcpu *v, struct vm_exit *exit)
 {
-	struct vm_exit known;
-
-	if (LIKELY(exit->insn_len)) {
-		insn_handlers[exit->kind](v, exit);
-		return;
-	}
-	known = *exit;
-	known.insn_len = (uint8_t)emulate_insn_length(v, exit->kind);
-	if (known.insn_len)
-		insn_handlers[exit->kind](v, &known);
+	exit->insn_len = (uint8_t)emulate_insn_length(v, exit->kind);
+	return exit->insn_len != 0;
 }
 
 // clang-format off
@@ -321,23 +300,23 @@ const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_INTERRUPT]    = on_interrupt,
 	[VM_EXIT_HOST_NMI]     = on_host_nmi,
 	[VM_EXIT_TIMER]        = on_recheck,
-	[VM_EXIT_CPUID]        = on_insn,
-	[VM_EXIT_HLT]          = on_insn,
-	[VM_EXIT_PAUSE]        = on_insn,
+	[VM_EXIT_CPUID]        = on_cpuid,
+	[VM_EXIT_HLT]          = on_hlt,
+	[VM_EXIT_PAUSE]        = skip,
 	[VM_EXIT_IO]           = on_io,
-	[VM_EXIT_MSR_READ]     = on_insn,
-	[VM_EXIT_MSR_WRITE]    = on_insn,
+	[VM_EXIT_MSR_READ]     = on_msr_read,
+	[VM_EXIT_MSR_WRITE]    = on_msr_write,
 	[VM_EXIT_NPF]          = on_npf,
 	[VM_EXIT_APIC_ACCESS]  = on_apic_access,
 	[VM_EXIT_APIC_WRITE]   = on_apic_write,
 	[VM_EXIT_APIC_EOI]     = on_apic_eoi,
 	[VM_EXIT_CR_WRITE]     = on_cr_write,
 	[VM_EXIT_EMULATE]      = on_emulate,
-	[VM_EXIT_XSETBV]       = on_insn,
-	[VM_EXIT_HYPERCALL]    = on_insn,
+	[VM_EXIT_XSETBV]       = on_xsetbv,
+	[VM_EXIT_HYPERCALL]    = on_hypercall,
 	[VM_EXIT_UNDEFINED]    = on_undefined,
 	[VM_EXIT_FORBIDDEN]    = on_forbidden,
-	[VM_EXIT_CACHE]        = on_insn,
+	[VM_EXIT_CACHE]        = skip,
 	[VM_EXIT_IRQ_WINDOW]   = on_irq_window,
 	[VM_EXIT_NMI_WINDOW]   = on_nmi_window,
 	[VM_EXIT_EXCEPTION]    = on_exception,

@@ -45,6 +45,6 @@ void vcpu_run(struct vcpu *v)
 			ram->leave(v, &exit);
 		v->vid_stale = v->use_vid;
 		v->exits[exit.kind]++;
-		vcpu_exit_handlers[exit.kind](v, &exit);
+		vcpu_exit(v, &exit);
 	}
 }

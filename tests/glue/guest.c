@@ -325,6 +325,12 @@ static void on_irq_window(struct vcpu *v, const struct vm_exit *exit)
 	v->recheck = true;
 }
 
+/* Nothing here steps over an instruction. */
+bool vcpu_exit_measure(struct vcpu *v, struct vm_exit *exit)
+{
+	return true;
+}
+
 const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_INTERRUPT] = on_interrupt,
 	[VM_EXIT_NPF] = on_npf,

@@ -88,12 +88,12 @@ static int teardown(void **state)
 /* Exits so at RIG_CODE, where these bytes are by then. */
 static void leave(enum vm_exit_kind kind, uint8_t insn_len, const char *bytes)
 {
-	const struct vm_exit exit = {.kind = kind, .insn_len = insn_len};
+	struct vm_exit exit = {.kind = kind, .insn_len = insn_len};
 
 	memcpy(host_ram() + RIG_CODE, bytes, strlen(bytes));
 	f->reg[REG_RIP] = RIG_CODE;
 	f->injected = false;
-	vcpu_exit_handlers[kind](v, &exit);
+	vcpu_exit(v, &exit);
 	assert_string_equal(dev.failure, "");
 }
 
