@@ -1,7 +1,10 @@
 # Host tests: portable code under sanitizers, one cmocka program per tests/host/test_*.c.
 
+# What a backtrace needs, a tenth faster to build than all; for gdb: make HOST_DEBUG=-g.
+HOST_DEBUG  := -g1
 HOST_CHECKS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
-HOST_CFLAGS := -std=gnu17 -g $(HOST_CHECKS) -fno-omit-frame-pointer -I. -I$(BUILD)/include $(WARNINGS) -MMD -MP
+HOST_CFLAGS := -std=gnu17 $(HOST_DEBUG) $(HOST_CHECKS) -fno-omit-frame-pointer -I. -I$(BUILD)/include $(WARNINGS) \
+               -MMD -MP
 
 HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.

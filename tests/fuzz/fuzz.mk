@@ -4,8 +4,10 @@
 FUZZ_RUNS   ?= $(if $(TEST_LONG),1000000,20000)
 # Those whose inputs take long run fewer of them.
 FUZZ_SLOW_console := 8
+FUZZ_SLOW_lapic   := 4
 FUZZ_SLOW_station := 4
-FUZZ_CFLAGS := -std=gnu17 -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_SLOW_virtio  := 4
+FUZZ_CFLAGS := -std=gnu17 -O1 $(HOST_DEBUG) -fsanitize=fuzzer-no-link,address,undefined \
                -fno-sanitize-recover=all -fno-omit-frame-pointer -I. -I$(BUILD)/include \
                $(filter-out -Wno-format-truncation,$(WARNINGS)) -MMD -MP
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -56,7 +58,7 @@ fuzz-seeds: ## write the seeds of the guest's fuzzers again (they are committed)
 # The emulator against this machine's CPU. Without ASan, whose shadow would lie where 32-bit code reaches.
 NATIVE_OUT    := $(FUZZ_OUT)/native
 NATIVE_COUNT  ?= 100000
-NATIVE_CFLAGS := -std=gnu17 -O1 -g -fsanitize=undefined -fno-sanitize-recover=all -I. -I$(BUILD)/include \
+NATIVE_CFLAGS := -std=gnu17 -O1 $(HOST_DEBUG) -fsanitize=undefined -fno-sanitize-recover=all -I. -I$(BUILD)/include \
                  $(WARNINGS) -MMD -MP
 NATIVE_OBJ    := $(patsubst %.c,$(NATIVE_OUT)/%.o,tests/fuzz/emulate_native.c tests/fuzz/native_cpu.c \
                  tests/host/emulate_rig.c tests/host/plat.c tests/host/fake_virt.c $(wildcard hv/insn/*.c) \

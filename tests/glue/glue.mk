@@ -5,7 +5,7 @@ GLUE_OWN   := $(filter-out hv/cluster/uplink.c,$(wildcard hv/cluster/*.c)) \
               $(addprefix hv/core/,intr.c memory.c vcpu.c vm.c)
 GLUE_SRC   := $(GLUE_OWN) $(wildcard apic/*.c dsm/*.c net/pages/*.c net/transport/*.c) \
               $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard tests/glue/*.c)
-GLUE_BASE   = -std=gnu17 -g -I. $(WARNINGS) -Wno-missing-field-initializers -MMD -MP $(lz4_CFLAGS)
+GLUE_BASE   = -std=gnu17 $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers -MMD -MP $(lz4_CFLAGS)
 GLUE_KINDS := san fast tsan cov
 
 # One runner at a time, with places to change runners at in the glue's own files; the last one has threads.

@@ -1,7 +1,7 @@
 # The coherence engine walked through whole: explorer, litmus programs, deliberate bugs, Promela model.
 
 MODEL_OUT    := $(BUILD)/model
-MODEL_CFLAGS := -std=gnu17 -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I. $(WARNINGS) \
+MODEL_CFLAGS := -std=gnu17 -O2 $(HOST_DEBUG) -fsanitize=address,undefined -fno-sanitize-recover=all -I. $(WARNINGS) \
                 -Wno-missing-field-initializers
 MODEL_ENGINE := $(wildcard dsm/*.c) $(addprefix hv/base/,err.c fmt.c spinlock.c) tests/host/plat.c \
                 $(addprefix tests/model/,world.c hash.c)
@@ -20,14 +20,14 @@ $(MODEL_OUT)/litmus: tests/model/litmus_main.c $(MODEL_LITMUS) $(MODEL_ENGINE) $
 # No sanitizers: a bug that breaks an assertion of the engine is to be told apart from a crash.
 $(MODEL_OUT)/mutants: tests/model/mutants.c $(MODEL_WALK) $(MODEL_LITMUS) $(MODEL_ENGINE) $(MODEL_HEADS)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -flto -g -I. -DDSM_MUTANTS $(WARNINGS) -Wno-missing-field-initializers \
+	$(CC) -std=gnu17 -O2 -flto $(HOST_DEBUG) -I. -DDSM_MUTANTS $(WARNINGS) -Wno-missing-field-initializers \
 	  $(filter %.c,$^) -o $@
 
 # Without sanitizers in half the time; with them where there are fewer states, which lead through the same code.
 EXPLORE_SHORT := 0 1 2 3 4 5 7 8 9 10 11 12 13 14 16 18 19
 $(MODEL_OUT)/explore-fast: tests/model/main.c $(MODEL_WALK) $(MODEL_ENGINE) $(MODEL_HEADS)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -flto -g -I. $(WARNINGS) -Wno-missing-field-initializers $(filter %.c,$^) -o $@
+	$(CC) -std=gnu17 -O2 -flto $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers $(filter %.c,$^) -o $@
 
 check-explore: $(MODEL_OUT)/explore-fast ## the coherence engine in small clusters, every interleaving
 	$<

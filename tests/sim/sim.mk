@@ -8,7 +8,7 @@ SIM_RUNS  ?= $(if $(TEST_LONG),10000,1000)
 
 $(SIM_OUT)/sim: $(SIM_SRC) $(SIM_HEADS)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -g -I. $(WARNINGS) -Wno-missing-field-initializers $(SIM_SRC) -o $@
+	$(CC) -std=gnu17 -O2 $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers $(SIM_SRC) -o $@
 
 $(SIM_OUT)/sim-san: $(SIM_SRC) $(SIM_HEADS)
 	@mkdir -p $(@D)
