@@ -113,12 +113,7 @@ void world_copy(struct world *to, const struct world *from)
 		for (unsigned i = 0; i < 2 * nodes; i++)
 			chan_copy(&to->chan[n][i / 2][i % 2], &from->chan[n][i / 2][i % 2]);
 	}
-	memcpy(to->tlb, from->tlb, nodes * sizeof(to->tlb[0]));
-	memcpy(to->content, from->content, nodes * sizeof(to->content[0]));
-	memcpy(to->zero, from->zero, sizeof(to->zero));
-	memcpy(to->resumed, from->resumed, nodes * sizeof(to->resumed[0]));
-	memcpy(to->lost, from->lost, nodes * sizeof(to->lost[0]));
-	to->broken = from->broken;
+	memcpy(&to->tlb, &from->tlb, sizeof(*to) - offsetof(struct world, tlb));
 }
 
 int world_step(struct world *w, unsigned node, const struct dsm_event *in, uint8_t content)
