@@ -272,11 +272,11 @@ void link_poll(struct link *l)
 
 /* --- Waiting --- */
 
-uint64_t link_deadline(struct link *l, const struct vcpu *v)
+uint64_t link_deadline(struct link *l, const struct vm_cpu *c)
 {
 	uint64_t now = tsc_now_ns(), due;
 
-	if (!vcpu_leads(v))
+	if (!vm_cpu_leads(c))
 		return arch_tsc() + ns_to_tsc(LINK_CALM_NS);
 	link_lock(l);
 	due = MIN(uplink_deadline(l->wire, now), l->client->deadline(l->vm));
@@ -289,7 +289,7 @@ void link_wait(struct link *l)
 {
 	/* What others need while this CPU waits must not be in its hands. */
 	rank_check(RANK_LINK);
-	if (vcpu_leads(arch_vcpu()))
+	if (vm_cpu_leads(arch_cpu()))
 		link_poll(l);
 	else
 		plat_relax();
@@ -305,7 +305,7 @@ static bool given_up(const struct vm *vm, bool to_the_end)
 /* Interrupts are off, so one that comes after the last look ends the sleep at once. */
 static void doze(struct link *l, struct vcpu *v)
 {
-	vcpu_wake_by(v, link_deadline(l, v));
+	vm_cpu_wake_by(v->cpu, link_deadline(l, v->cpu));
 	arch_idle();
 	v->recheck = true;
 }

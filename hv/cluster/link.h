@@ -89,10 +89,10 @@ bool link_send_frame(struct link *l, const void *frame, size_t len);
 /* The first CPU: takes what has come and does what is due; also on a node by itself. No lock held. */
 void link_poll(struct link *l);
 /*
- * Host TSC at which the vCPU's CPU is to look around even if nothing calls it: the first CPU by
+ * Host TSC at which the CPU is to look around even if nothing calls it: the first CPU by
  * link_poll(), any other for a kick that an emulator has lost.
  */
-uint64_t link_deadline(struct link *l, const struct vcpu *v);
+uint64_t link_deadline(struct link *l, const struct vm_cpu *c);
 
 /* One turn of a CPU that waits for another node, or for a CPU that may wait for one. No lock held. */
 void link_wait(struct link *l);

@@ -149,10 +149,10 @@ static void eoi(struct vcpu *v, uint8_t vector)
 	link_post(v->vm->link, v, v->vm->nodes.head, NODE_EOI, &e, sizeof(e));
 }
 
-/* What this head's first CPU is to do outside the link's lock. */
+/* What this head's first CPU, which is the one that calls, is to do outside the link's lock. */
 static void call_server(struct vm *vm)
 {
-	vm->vcpus[vm->nodes.first_cpu].recheck = true;
+	vm_cpu_kick(&vm->cpus[0]);
 }
 
 void remote_eoi_came(struct vm *vm, unsigned from, const void *body, size_t len)
@@ -221,10 +221,8 @@ void remote_io_done(struct vm *vm, unsigned from, const void *body, size_t len)
 	answered(v, from);
 }
 
-static void serve_io(struct vcpu *v, struct node_io *io)
+static void serve_io(struct vm *vm, struct node_io *io)
 {
-	struct vm *vm = v->vm;
-
 	if (io->flags & VM_IO_WRITE)
 		vm->io->head_write(vm, io->address, io->size, io->flags & VM_IO_MMIO, io->value);
 	else
@@ -248,9 +246,8 @@ static void serve_eois(struct vm *vm)
  * after the accesses are taken and carried out before them. That an EOI overtakes another vCPU's access does
  * no harm: nobody has seen that access done.
  */
-static void serve(struct vcpu *v)
+static void serve(struct vm *vm)
 {
-	struct vm *vm = v->vm;
 	struct remote *r = vm->remote;
 	uint64_t asked;
 
@@ -263,17 +260,17 @@ static void serve(struct vcpu *v)
 	for (; asked; asked &= asked - 1) {
 		struct node_io io = r->io[bit_lowest(asked)];
 
-		serve_io(v, &io);
+		serve_io(vm, &io);
 		if (GLUE_MUTANT(GLUE_SERVED_TWICE))
-			serve_io(v, &io);
+			serve_io(vm, &io);
 	}
 	if (GLUE_MUTANT(GLUE_EOI_LATE))
 		serve_eois(vm);
 }
 
-static uint64_t deadline(const struct vcpu *v)
+static uint64_t deadline(const struct vm_cpu *c)
 {
-	return link_deadline(v->vm->link, v);
+	return link_deadline(c->vm->link, c);
 }
 
 static void wait(struct vm *vm)

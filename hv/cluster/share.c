@@ -29,15 +29,15 @@ static unsigned local_index(const struct vcpu *v)
 
 /* --- Taking rights away --- */
 
-static void wait_for_cpu(struct vcpu *v, uint64_t epoch)
+static void wait_for_cpu(struct vm_cpu *c, uint64_t epoch)
 {
 	uint64_t due = 0;
 
-	if (v == arch_vcpu() || GLUE_MUTANT(GLUE_NO_WAIT_FOR_GUEST))
+	if (c == arch_cpu() || GLUE_MUTANT(GLUE_NO_WAIT_FOR_GUEST))
 		return;
-	while (atomic_load(&v->in_guest) && atomic_load(&v->epoch) < epoch) {
+	while (atomic_load(&c->in_guest) && atomic_load(&c->epoch) < epoch) {
 		if (arch_tsc() >= due) {
-			arch_kick(v);
+			arch_kick(c);
 			due = arch_tsc() + ns_to_tsc(KICK_AGAIN_NS);
 		}
 		plat_relax();
@@ -48,18 +48,17 @@ void share_sync(struct vm *vm)
 {
 	uint64_t epoch = atomic_fetch_add(&vm->epoch, !GLUE_MUTANT(GLUE_EPOCH_STAYS)) + 1;
 
-	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
-		wait_for_cpu(local_cpu(vm, i), epoch);
+	for (unsigned i = 0; i < vm->host_cpus; i++)
+		wait_for_cpu(&vm->cpus[i], epoch);
 }
 
 static void wait_for_touch(struct vm *vm, gfn_t gfn)
 {
-	for (unsigned i = 0; i < vm->nodes.local_cpus && !GLUE_MUTANT(GLUE_NO_WAIT_FOR_TOUCH);
-	     i++) {
-		struct vcpu *v = local_cpu(vm, i);
+	for (unsigned i = 0; i < vm->host_cpus && !GLUE_MUTANT(GLUE_NO_WAIT_FOR_TOUCH); i++) {
+		struct vm_cpu *c = &vm->cpus[i];
 
-		ASSERT(v != arch_vcpu() || atomic_load(&v->touching) != gfn);
-		while (atomic_load(&v->touching) == gfn)
+		ASSERT(c != arch_cpu() || atomic_load(&c->touching) != gfn);
+		while (atomic_load(&c->touching) == gfn)
 			plat_relax();
 	}
 }
@@ -67,18 +66,19 @@ static void wait_for_touch(struct vm *vm, gfn_t gfn)
 static bool enter(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
+	struct vm_cpu *c = v->cpu;
 	uint64_t epoch = atomic_load(&vm->epoch);
 
-	if (atomic_load_explicit(&v->epoch, memory_order_relaxed) != epoch) {
+	if (atomic_load_explicit(&c->epoch, memory_order_relaxed) != epoch) {
 		if (!GLUE_MUTANT(GLUE_NO_FLUSH))
 			vm->ops->npt_flush(vm->npt);
 		vm->ops->tsc_offset_set(&v->virt, -vm->tsc_base);
-		atomic_store(&v->epoch, epoch);
+		atomic_store(&c->epoch, epoch);
 	}
-	atomic_store(&v->in_guest, true);
+	atomic_store(&c->in_guest, true);
 	if (LIKELY(atomic_load(&vm->epoch) == epoch) || GLUE_MUTANT(GLUE_NO_SECOND_LOOK))
 		return true;
-	atomic_store(&v->in_guest, false);
+	atomic_store(&c->in_guest, false);
 	return false;
 }
 
@@ -325,7 +325,7 @@ static void let_go(struct vcpu *v, unsigned agent)
 /* A vCPU that goes to sleep, or waits in a loop, needs its pages no more; one that runs keeps them. */
 static void leave(struct vcpu *v, const struct vm_exit *exit)
 {
-	atomic_store_explicit(&v->in_guest, false, memory_order_release);
+	atomic_store_explicit(&v->cpu->in_guest, false, memory_order_release);
 	if (v->holds && (exit->kind == VM_EXIT_HLT || exit->kind == VM_EXIT_PAUSE)) {
 		v->holds = false;
 		let_go(v, AGENT_GUEST);
@@ -334,20 +334,21 @@ static void leave(struct vcpu *v, const struct vm_exit *exit)
 
 static void *acquire(struct vm *vm, gpa_t gpa, bool write)
 {
-	struct vcpu *v = arch_vcpu();
+	struct vm_cpu *c = arch_cpu();
+	struct vcpu *v = c->current;
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 	enum npt_perm needed = write ? NPT_WRITE : NPT_READ;
 	hpa_t page;
 
 	/* One page at a time: a CPU that waits must touch nothing. */
-	ASSERT(atomic_load(&v->touching) == NO_GFN);
+	ASSERT(atomic_load(&c->touching) == NO_GFN);
 	v->accesses++;
 	for (;;) {
 		if (!GLUE_MUTANT(GLUE_TOUCH_UNMARKED))
-			atomic_store(&v->touching, gfn);
+			atomic_store(&c->touching, gfn);
 		if (vm->ops->npt_query(vm->npt, gpa & PAGE_MASK, &page) & needed)
 			return (uint8_t *)pmem_virt(page) + (gpa & ~PAGE_MASK);
-		atomic_store(&v->touching, NO_GFN);
+		atomic_store(&c->touching, NO_GFN);
 		v->hyper_holds = true;
 		if (!obtain(v, AGENT_HYPER, gfn, write, v->accesses))
 			return NULL;
@@ -356,11 +357,12 @@ static void *acquire(struct vm *vm, gpa_t gpa, bool write)
 
 static void release(struct vm *vm)
 {
-	struct vcpu *v = arch_vcpu();
+	struct vm_cpu *c = arch_cpu();
+	struct vcpu *v = c->current;
 
-	ASSERT(atomic_load_explicit(&v->touching, memory_order_relaxed) != NO_GFN);
+	ASSERT(atomic_load_explicit(&c->touching, memory_order_relaxed) != NO_GFN);
 	if (!GLUE_MUTANT(GLUE_RELEASE_FORGETS))
-		atomic_store_explicit(&v->touching, NO_GFN, memory_order_release);
+		atomic_store_explicit(&c->touching, NO_GFN, memory_order_release);
 	if (!v->hyper_holds)
 		return;
 	v->hyper_holds = false;

@@ -4,9 +4,9 @@
 #include "hv/x86/irq.h"
 #include "hv/x86/hostapic.h"
 
-struct vcpu *arch_vcpu(void)
+struct vm_cpu *arch_cpu(void)
 {
-	return pcpu_this()->vcpu;
+	return pcpu_this()->core;
 }
 
 uint64_t arch_tsc(void)
@@ -14,10 +14,10 @@ uint64_t arch_tsc(void)
 	return rdtsc();
 }
 
-void arch_kick(const struct vcpu *v)
+void arch_kick(const struct vm_cpu *c)
 {
-	if (v->pcpu)
-		hostapic_ipi(v->pcpu->apic_id, IRQ_KICK);
+	if (c->pcpu)
+		hostapic_ipi(c->pcpu->apic_id, IRQ_KICK);
 }
 
 void arch_timer_arm(uint64_t tsc)

@@ -16,10 +16,10 @@
 /* The host timer has fired, so it is armed no more; the exit it caused leads to intr_service. */
 static void timer_fired(void)
 {
-	struct vcpu *v = arch_vcpu();
+	struct vm_cpu *c = arch_cpu();
 
-	if (v)
-		v->armed_deadline = 0;
+	if (c)
+		c->armed = 0;
 }
 
 /* The interrupt itself is the message: it ends the guest's stay or the CPU's sleep. */
@@ -222,28 +222,45 @@ static uint64_t timer_due(const struct vcpu *v)
 	return MAX(due, v->timer_fired + rest - v->vm->tsc_base);
 }
 
-static void run_timers(struct vcpu *v)
+static void run_timer(struct vcpu *v)
 {
-	struct vm *vm = v->vm;
-	uint64_t guest = vm_guest_tsc(vm), next;
+	uint64_t guest = vm_guest_tsc(v->vm);
 
 	if (guest >= timer_due(v)) {
 		lapic_timer_expire(intr_lapic(v), guest);
 		v->timer_fired = arch_tsc();
 		v->stalled = 0;
 	}
-	next = timer_due(v);
-	if (v->index == 0) {
-		uint64_t ns = devices_tick(vm);
-		uint64_t dev = ns == UINT64_MAX ? ns : ns_to_tsc(ns);
+}
 
-		next = MIN(next, dev);
-	}
-	next = host_deadline(vm, next);
+/*
+ * What the CPU does whoever lives on it: the first one serves the wire, and on the head the devices' time.
+ * Returns when that is due again, as a guest TSC.
+ */
+static uint64_t serve(struct vm_cpu *c)
+{
+	struct vm *vm = c->vm;
+	uint64_t ns;
+
+	if (!vm_cpu_leads(c))
+		return UINT64_MAX;
 	if (vm->far)
-		next = MIN(next, vm->far->deadline(v));
-	if (next != UINT64_MAX)
-		vcpu_wake_by(v, next);
+		vm->far->serve(vm);
+	if (!vm_is_head(vm))
+		return UINT64_MAX;
+	ns = devices_tick(vm);
+	return ns == UINT64_MAX ? ns : ns_to_tsc(ns);
+}
+
+/* The CPU's timer wakes it for what is due at this guest TSC, or for the wire. */
+static void wake_by(struct vm_cpu *c, uint64_t due)
+{
+	uint64_t at = host_deadline(c->vm, due);
+
+	if (c->vm->far)
+		at = MIN(at, c->vm->far->deadline(c));
+	if (at != UINT64_MAX)
+		vm_cpu_wake_by(c, at);
 }
 
 /* The PIC's vector comes next: its INTR is up on an open LINT0, or an ExtINT message came. */
@@ -332,11 +349,13 @@ static void deliver(struct vcpu *v)
 
 void intr_service(struct vcpu *v)
 {
+	uint64_t due;
+
 	v->recheck = false;
-	if (v->vm->far && vcpu_leads(v))
-		v->vm->far->serve(v);
+	due = serve(v->cpu);
 	if (apic_post_pending(&v->post))
 		take_posted(v);
-	run_timers(v);
+	run_timer(v);
+	wake_by(v->cpu, MIN(due, timer_due(v)));
 	deliver(v);
 }

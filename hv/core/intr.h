@@ -23,8 +23,9 @@ struct lapic *intr_lapic(struct vcpu *v);
 void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
 
 /*
- * The calling vCPU's look at the world before it enters the guest: posted messages, timers, device
- * time on vCPU 0, then injection. Interrupts are off and stay off until the entry or the idle.
+ * The calling CPU's look at the world before its vCPU enters the guest: the wire and device time where it
+ * leads, then the vCPU's posted messages, its timer and what is injected. Interrupts are off and stay off
+ * until the entry or the idle.
  */
 void intr_service(struct vcpu *v);
 

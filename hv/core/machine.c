@@ -42,7 +42,7 @@ static void meet(void)
 {
 	unsigned round = atomic_load(&gate.round);
 
-	if (atomic_fetch_add(&gate.arrived, 1) + 1 == vm.nodes.local_cpus) {
+	if (atomic_fetch_add(&gate.arrived, 1) + 1 == vm.host_cpus) {
 		atomic_store(&gate.arrived, 0);
 		atomic_store(&gate.round, round + 1);
 		return;
@@ -136,13 +136,18 @@ static int together(struct parts *parts, struct why *why)
 	return remote_join(&vm, config.options->mem, parts, why);
 }
 
-static void number_vcpus(void)
+static void number_cpus(void)
 {
 	for (unsigned i = 0; i < vm.cpu_count; i++) {
 		vm.apic_ids[i] = i;
 		vm.vcpus[i].vm = &vm;
 		vm.vcpus[i].index = i;
-		atomic_store(&vm.vcpus[i].touching, NO_GFN);
+	}
+	vm.host_cpus = vm.nodes.local_cpus;
+	for (unsigned i = 0; i < vm.host_cpus; i++) {
+		vm.cpus[i].vm = &vm;
+		vm.cpus[i].index = i;
+		atomic_store(&vm.cpus[i].touching, NO_GFN);
 	}
 }
 
@@ -235,7 +240,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	if (err)
 		return err;
 	choose_features(shared);
-	number_vcpus();
+	number_cpus();
 	if (vm_is_head(&vm))
 		err = open_devices(c->options, why);
 	if (err)
@@ -424,7 +429,7 @@ static void report_end(enum vm_stop how)
 	}
 }
 
-/* vCPU 0 alone: devices, memory contents and its own vCPU for the next life. */
+/* The head's first CPU alone: devices, memory contents and vCPU 0 for the next life. */
 static void boot(void)
 {
 	struct why why = {""};
@@ -463,15 +468,18 @@ static bool again(void)
 void machine_run_cpu(void)
 {
 	static _Atomic bool more;
-	struct pcpu *cpu = pcpu_this();
-	struct vcpu *v = &vm.vcpus[vm.nodes.first_cpu + cpu->index];
-	bool leads = cpu->index == 0;
+	struct pcpu *pcpu = pcpu_this();
+	struct vm_cpu *c = &vm.cpus[pcpu->index];
+	struct vcpu *v = &vm.vcpus[vm.nodes.first_cpu + pcpu->index];
+	bool leads = pcpu->index == 0;
 	struct why why = {""};
 
-	if (cpu->index >= vm.nodes.local_cpus)
+	if (pcpu->index >= vm.host_cpus)
 		return;
-	v->pcpu = cpu;
-	cpu->vcpu = v;
+	c->pcpu = pcpu;
+	c->current = v;
+	v->cpu = c;
+	pcpu->core = c;
 	if (create_vcpu(v, &why))
 		vm_fail(&vm, "%s", why.text);
 	meet();

@@ -3,31 +3,45 @@
 #include "hv/core/arch.h"
 #include "hv/x86/tsc.h"
 
+struct vcpu *arch_vcpu(void)
+{
+	struct vm_cpu *c = arch_cpu();
+
+	return c ? c->current : NULL;
+}
+
 void vcpu_kick(struct vcpu *target)
 {
 	if (target == arch_vcpu())
 		target->recheck = true;
-	else
-		arch_kick(target);
+	else if (target->cpu)
+		arch_kick(target->cpu);
 }
 
-void vcpu_wake_by(struct vcpu *v, uint64_t deadline)
+void vm_cpu_kick(struct vm_cpu *target)
+{
+	if (target != arch_cpu())
+		arch_kick(target);
+	else if (target->current)
+		target->current->recheck = true;
+}
+
+void vm_cpu_wake_by(struct vm_cpu *c, uint64_t deadline)
 {
 	/*
 	 * One that fires early costs an exit; arming costs more than that where the CPU is emulated. One
 	 * whose time is over is not counted on: its interrupt waits, or an emulator has lost it.
 	 */
-	if (v->armed_deadline > arch_tsc() && v->armed_deadline <= deadline)
+	if (c->armed > arch_tsc() && c->armed <= deadline)
 		return;
-	v->armed_deadline = deadline;
+	c->armed = deadline;
 	arch_timer_arm(deadline);
 }
 
 static void kick_all(struct vm *vm)
 {
-	for (unsigned i = 0; i < vm->cpu_count; i++)
-		if (vm_is_local(vm, i))
-			vcpu_kick(&vm->vcpus[i]);
+	for (unsigned i = 0; i < vm->host_cpus; i++)
+		vm_cpu_kick(&vm->cpus[i]);
 }
 
 void vm_stop(struct vm *vm, enum vm_stop how)

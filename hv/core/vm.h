@@ -32,6 +32,7 @@ enum vcpu_state {
 struct vm;
 struct devices;
 struct vcpu;
+struct vm_cpu;
 struct report;
 
 /* How the guest's RAM is had: by a node alone (hv/core/memory.c), or shared (hv/cluster/share.c). */
@@ -71,9 +72,9 @@ struct vm_far {
 	uint64_t (*io)(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
 		       uint64_t value);
 	/* The first CPU's look at the wire, and at what others want of this head's devices. */
-	void (*serve)(struct vcpu *v);
-	/* Host TSC at which the vCPU's CPU is to look around though nothing calls it. */
-	uint64_t (*deadline)(const struct vcpu *v);
+	void (*serve)(struct vm *vm);
+	/* Host TSC at which the CPU is to look around though nothing calls it. */
+	uint64_t (*deadline)(const struct vm_cpu *c);
 	/* One turn of a CPU that waits for another CPU, which may wait for another node. */
 	void (*wait)(struct vm *vm);
 };
@@ -93,10 +94,28 @@ struct vm_io {
 	void (*head_eoi)(struct vm *vm, uint8_t vector);
 };
 
+/*
+ * One of this node's CPUs as the machine uses it. Whatever says what the CPU itself does, or what it may
+ * still know, is here and not in the vCPU, which it runs for a while: its TLB, its timer, the page in its
+ * hands, and the wire and the devices, which the first CPU serves whether or not a vCPU of its own is awake.
+ */
+struct vm_cpu {
+	struct vm *vm;
+	unsigned index;       /* within the node; 0 leads */
+	struct pcpu *pcpu;    /* what is below it: hv/core/arch.c's */
+	struct vcpu *current; /* the vCPU that it runs, or ran last; NULL: none yet */
+	uint64_t armed;       /* host TSC for which its timer is set; 0: not */
+	/* Memory shared with other nodes; see hv/cluster/share.h. */
+	_Atomic bool in_guest; /* it runs a guest, by what its TLB has */
+	_Atomic uint64_t
+		epoch; /* of vm->epoch: what its TLB follows, and the TSC offset of `current` */
+	_Atomic gfn_t touching; /* the page that the hypervisor uses on it, or NO_GFN */
+};
+
 struct vcpu {
 	struct virt_vcpu virt; /* first: the run loop's hot fields */
 	struct vm *vm;
-	struct pcpu *pcpu;
+	struct vm_cpu *cpu; /* that it lives on; NULL: on another node */
 	unsigned index;
 	enum vcpu_state state;
 	bool recheck; /* look at events and timers before the next entry */
@@ -109,13 +128,9 @@ struct vcpu {
 	bool apic_away;              /* the LAPIC is not at its page: counted in vm->apics_away */
 	struct vtlb *vtlb;           /* NULL: the CPU walks the guest's page tables */
 	_Atomic bool pv_unhalt;      /* a KICK_CPU hypercall named this vCPU */
-	uint64_t armed_deadline;     /* host TSC for which the host timer is set; 0: not */
 	struct lapic lapic;
 	struct apic_post post;
 	/* Memory shared with other nodes; see hv/cluster/share.h. */
-	_Atomic bool in_guest;
-	_Atomic uint64_t epoch;  /* of vm->epoch: what this CPU's TLB and TSC offset follow */
-	_Atomic gfn_t touching;  /* the page that the hypervisor uses on this CPU, or NO_GFN */
 	_Atomic bool granted;    /* the page it waits for is here */
 	_Atomic bool dozes;      /* what it waits for has to wake it */
 	bool holds, hyper_holds; /* the engine may keep pages for the guest, for the hypervisor */
@@ -169,8 +184,10 @@ struct vm {
 	struct link *link;
 	struct share *share;
 	struct remote *remote;
-	unsigned cpu_count;             /* of the machine */
-	struct vcpu vcpus[VM_MAX_CPUS]; /* those of other nodes are not in use */
+	unsigned cpu_count;              /* of the machine */
+	struct vcpu vcpus[VM_MAX_CPUS];  /* those of other nodes are not in use */
+	unsigned host_cpus;              /* this node's that run them */
+	struct vm_cpu cpus[VM_MAX_CPUS]; /* so many are in use */
 
 	_Atomic uint64_t epoch; /* rises when rights to memory are taken away or time moves */
 
@@ -186,8 +203,8 @@ struct vm {
 	struct pc pc;
 	bool pc_on;
 	struct ioapic ioapic;
-	_Atomic bool pc_timer_moved; /* the next device event is another: vCPU 0 looks */
-	uint64_t pc_next;            /* guest time at which vCPU 0 looks in any case */
+	_Atomic bool pc_timer_moved; /* the next device event is another: the first CPU looks */
+	uint64_t pc_next;            /* guest time at which it looks in any case */
 	struct apic_book book;
 	uint32_t apic_ids[VM_MAX_CPUS];
 
@@ -213,10 +230,10 @@ static inline bool vm_is_local(const struct vm *vm, unsigned cpu)
 	return cpu - vm->nodes.first_cpu < vm->nodes.local_cpus;
 }
 
-/* The CPU of each node that serves the wire. */
-static inline bool vcpu_leads(const struct vcpu *v)
+/* The CPU of each node that serves the wire, and on the head the devices. */
+static inline bool vm_cpu_leads(const struct vm_cpu *c)
 {
-	return v->index == v->vm->nodes.first_cpu;
+	return c->index == 0;
 }
 
 /* Where a vCPU that somebody named is; whatever number it is. */
@@ -231,8 +248,10 @@ static inline enum vm_place vm_place(const struct vm *vm, unsigned cpu)
 
 /* Brings the target's CPU out of the guest, or out of its sleep, to look at its events. Any CPU. */
 void vcpu_kick(struct vcpu *target);
-/* The calling CPU's timer ends its sleep at host TSC `deadline`, if nothing did before. `v` is its vCPU. */
-void vcpu_wake_by(struct vcpu *v, uint64_t deadline);
+/* The same for what the CPU itself has to do. */
+void vm_cpu_kick(struct vm_cpu *target);
+/* The calling CPU's timer ends its sleep at host TSC `deadline`, if nothing did before. `c` is that CPU. */
+void vm_cpu_wake_by(struct vm_cpu *c, uint64_t deadline);
 
 /* Before a lock of `vm` is taken. */
 static inline void vm_locks_init(struct vm *vm)

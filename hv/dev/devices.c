@@ -76,7 +76,7 @@ static void on_timer(void *ctx)
 	struct vm *vm = ctx;
 
 	atomic_store(&vm->pc_timer_moved, true);
-	vcpu_kick(&vm->vcpus[0]);
+	vm_cpu_kick(&vm->cpus[0]);
 }
 
 static void on_msi(void *ctx, uint64_t address, uint32_t data)

@@ -23,7 +23,7 @@ void devices_start(struct vm *vm);
 /* vm->io: the LAPIC's page is the vCPU's own, all else is the head's. What nobody has reads ones. */
 extern const struct vm_io devices_io;
 
-/* Device time, on vCPU 0's CPU: runs what is due and returns when to come again, ns of vm_now_ns. */
+/* Device time, on the head's first CPU: runs what is due and returns when to come again, ns of vm_now_ns. */
 uint64_t devices_tick(struct vm *vm);
 
 /* INTA to the PIC: true when it had an interrupt; then `vector` is its. */

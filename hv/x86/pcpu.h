@@ -49,8 +49,8 @@ struct pcpu {
 	uint64_t gdt[GDT_SIZE / 8] ALIGNED(16);
 	uint64_t nmi_count, spurious_count, apic_error_count;
 	uint64_t irq_count[256];
-	/* The calling vCPU's own, for hv/core. */
-	void *vcpu;
+	/* What the machine has of it, for hv/core. */
+	void *core;
 };
 ASSERT_OFFSET(struct pcpu, self, 0);
 ASSERT_OFFSET(struct pcpu, stack_top, 8);

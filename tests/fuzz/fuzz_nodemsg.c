@@ -108,12 +108,12 @@ uint64_t arch_tsc(void)
 	return now += 100;
 }
 
-struct vcpu *arch_vcpu(void)
+struct vm_cpu *arch_cpu(void)
 {
-	return running;
+	return running->cpu;
 }
 
-void arch_kick(const struct vcpu *v)
+void arch_kick(const struct vm_cpu *c)
 {
 }
 
@@ -278,7 +278,16 @@ static void place_cpus(void)
 		vm.nodes.of_cpu[i] = (uint8_t)(i / CPUS_EACH);
 		vm.vcpus[i].vm = &vm;
 		vm.vcpus[i].index = i;
-		atomic_store(&vm.vcpus[i].touching, NO_GFN);
+	}
+	vm.host_cpus = CPUS_EACH;
+	for (unsigned i = 0; i < CPUS_EACH; i++) {
+		struct vcpu *v = &vm.vcpus[vm.nodes.first_cpu + i];
+
+		v->cpu = &vm.cpus[i];
+		vm.cpus[i].vm = &vm;
+		vm.cpus[i].index = i;
+		vm.cpus[i].current = v;
+		atomic_store(&vm.cpus[i].touching, NO_GFN);
 	}
 }
 
@@ -414,7 +423,7 @@ static void ask(void)
 			vm.far->io(v, 0x60, 1, 0, 0);
 		break;
 	case 4:
-		vm.far->serve(&vm.vcpus[vm.nodes.first_cpu]);
+		vm.far->serve(&vm);
 		break;
 	case 5:
 		remote_next_life(&vm);

@@ -46,16 +46,17 @@ bool host_interrupts(struct runner *r)
 	return true;
 }
 
-struct vcpu *arch_vcpu(void)
+struct vm_cpu *arch_cpu(void)
 {
-	return glue_self() ? glue_self()->vcpu : NULL;
+	return glue_self() ? glue_self()->host : NULL;
 }
 
-void arch_kick(const struct vcpu *v)
+void arch_kick(const struct vm_cpu *c)
 {
-	if (v->virt.vendor && glue_random(1000) >= glue.config.lost_kicks)
-		runner_interrupt(container_of((struct cpu *)v->virt.vendor, struct runner, cpu),
-				 GLUE_IRQ_KICK);
+	struct runner *r = container_of(c->vm, struct glue_node, vm)->runners[c->index];
+
+	if (glue_random(1000) >= glue.config.lost_kicks)
+		runner_interrupt(r, GLUE_IRQ_KICK);
 	glue_yield(PACE_POINT);
 }
 

@@ -114,7 +114,8 @@ enum runner_state { RUNNER_READY, RUNNER_IDLE, RUNNER_GONE };
 struct runner {
 	unsigned id;
 	struct glue_node *node;
-	unsigned index; /* within the node */
+	unsigned index;      /* within the node */
+	struct vm_cpu *host; /* NULL: not taken yet */
 	struct vcpu *vcpu;
 	struct cpu cpu;
 	enum runner_state state;

@@ -22,13 +22,18 @@ static void meet(struct glue_node *n)
 		n->vm.far->wait(&n->vm);
 }
 
-static void number_vcpus(struct vm *vm)
+static void number_cpus(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->cpu_count; i++) {
 		vm->apic_ids[i] = i;
 		vm->vcpus[i].vm = vm;
 		vm->vcpus[i].index = i;
-		atomic_store(&vm->vcpus[i].touching, NO_GFN);
+	}
+	vm->host_cpus = vm->nodes.local_cpus;
+	for (unsigned i = 0; i < vm->host_cpus; i++) {
+		vm->cpus[i].vm = vm;
+		vm->cpus[i].index = i;
+		atomic_store(&vm->cpus[i].touching, NO_GFN);
 	}
 }
 
@@ -60,7 +65,7 @@ static void create(struct glue_node *n)
 		err = share_init(&n->share, vm, &parts, &why);
 	if (err)
 		glue_wrong("node %u can't be made: %s", n->id, why.text);
-	number_vcpus(vm);
+	number_cpus(vm);
 	atomic_store(&n->made, true);
 }
 
@@ -160,6 +165,9 @@ static void take_vcpu(struct runner *r)
 	r->cpu.tsc_offset = -vm->tsc_base;
 	r->cpu.round = 1;
 	r->vcpu = v;
+	v->cpu = &vm->cpus[r->index];
+	v->cpu->current = v;
+	r->host = v->cpu;
 }
 
 void machine_cpu(struct runner *r)

@@ -76,7 +76,7 @@ static uint64_t guest_tsc(const struct cpu *c)
 
 static uint64_t seen_tsc(const struct cpu *c)
 {
-	return c->v->in_guest ? guest_tsc(c) : vm_guest_tsc(c->v->vm);
+	return c->v->cpu->in_guest ? guest_tsc(c) : vm_guest_tsc(c->v->vm);
 }
 
 void oracle_read(struct cpu *c, gfn_t gfn, unsigned word, uint64_t value)

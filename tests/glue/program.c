@@ -120,7 +120,7 @@ static enum op_kind fate(const struct cpu *c)
 		return OP_NONE;
 	if (life == 0)
 		return c->v->index == g->seed % g->total ? OP_RESET : OP_NONE;
-	return g->end != END_OFF && glue_self()->node->id == g->end_node && vcpu_leads(c->v)
+	return g->end != END_OFF && glue_self()->node->id == g->end_node && vm_cpu_leads(c->v->cpu)
 		       ? OP_DIE
 		       : OP_NONE;
 }

@@ -57,6 +57,11 @@ void vcpu_kick(struct vcpu *target)
 	of(target->vm)->kicks++;
 }
 
+void vm_cpu_kick(struct vm_cpu *target)
+{
+	of(target->vm)->kicks++;
+}
+
 void intr_route(struct vm *vm, const struct apic_msg *msg, uint32_t src)
 {
 	assert_int_equal(src, APIC_NO_CPU);
@@ -140,6 +145,7 @@ static void make(struct machine *x, uint16_t port)
 	x->vm.cpu_count = 1;
 	x->vm.nodes = (struct vm_nodes){.count = 1, .local_cpus = 1};
 	x->vm.vcpus[0].vm = &x->vm;
+	x->vm.cpus[0].vm = &x->vm;
 	lapic_init(&x->vm.vcpus[0].lapic, x->lapic_page, &lapic);
 	devices_init(&x->devices, &x->vm);
 	devices_console_open(&x->devices, port);
