@@ -76,4 +76,12 @@ void lapic_timer_divide(struct lapic *l, uint32_t divide, uint64_t now);
 void lapic_timer_tsc_deadline(struct lapic *l, uint64_t deadline, uint64_t now);
 uint32_t lapic_timer_current(const struct lapic *l, uint64_t now);
 
+/* A timer whose numbers have been put back: what follows from them and from the two registers. */
+void lapic_timer_resume(struct lapic *l, uint32_t lvt, uint32_t divide);
+/* Whole counts from the timer's start to now. */
+uint64_t lapic_timer_passed(const struct lapic *l, uint64_t now);
+
+/* The bits that software can set in the register at a multiple of 16. */
+uint32_t lapic_writable(const struct lapic *l, uint32_t offset);
+
 #endif

@@ -78,6 +78,11 @@ static struct rule rule_for(const struct lapic *l, uint32_t offset)
 	return r;
 }
 
+uint32_t lapic_writable(const struct lapic *l, uint32_t offset)
+{
+	return rule_for(l, offset).writable;
+}
+
 static uint32_t read_reg(const struct lapic *l, uint32_t offset, uint64_t now)
 {
 	switch (offset) {

@@ -20,7 +20,7 @@ static enum lapic_timer_mode timer_mode(const struct lapic *l, uint32_t lvt)
 }
 
 /* Whole counts from `start` to now; a `now` from before `start` counts as the start. */
-static uint64_t counts_passed(const struct lapic *l, uint64_t now)
+uint64_t lapic_timer_passed(const struct lapic *l, uint64_t now)
 {
 	uint64_t ticks = now - l->timer.start;
 
@@ -29,7 +29,7 @@ static uint64_t counts_passed(const struct lapic *l, uint64_t now)
 	return mul_div(ticks, l->config.timer_hz, l->config.tsc_hz) >> l->timer.divide_shift;
 }
 
-/* TSC ticks until that many counts have passed: the least T with counts_passed(start + T) >= counts. */
+/* TSC ticks until that many counts have passed: the least T with lapic_timer_passed(start + T) >= counts. */
 static uint64_t counts_to_tsc(const struct lapic *l, uint64_t counts)
 {
 	uint64_t clocks = counts << l->timer.divide_shift;
@@ -89,7 +89,7 @@ bool lapic_timer_expire(struct lapic *l, uint64_t now)
 	} else {
 		if (!t->armed)
 			return false;
-		passed = counts_passed(l, now);
+		passed = lapic_timer_passed(l, now);
 		if (passed < counts_due(l))
 			return false;
 		if (t->mode == LAPIC_PERIODIC)
@@ -108,7 +108,7 @@ uint32_t lapic_timer_current(const struct lapic *l, uint64_t now)
 
 	if (t->mode == LAPIC_DEADLINE || !t->armed)
 		return 0;
-	passed = counts_passed(l, now);
+	passed = lapic_timer_passed(l, now);
 	if (t->mode == LAPIC_ONESHOT)
 		return passed < t->first ? (uint32_t)(t->first - passed) : 0;
 	if (passed < t->first)
@@ -162,10 +162,15 @@ void lapic_timer_initial(struct lapic *l, uint32_t count, uint64_t now)
 }
 
 /* SDM vol. 3, figure 11-10: bits 3, 1 and 0 say 2, 4, 8 ... 128, and 1 when all are set. */
+static uint8_t divide_shift(uint32_t divide)
+{
+	return (uint8_t)(((divide & 3) + (divide >> 1 & 4) + 1) & 7);
+}
+
 void lapic_timer_divide(struct lapic *l, uint32_t divide, uint64_t now)
 {
 	struct lapic_timer *t = &l->timer;
-	uint8_t shift = (uint8_t)(((divide & 3) + (divide >> 1 & 4) + 1) & 7);
+	uint8_t shift = divide_shift(divide);
 
 	lapic_timer_expire(l, now);
 	if (shift == t->divide_shift)
@@ -191,5 +196,13 @@ void lapic_timer_tsc_deadline(struct lapic *l, uint64_t deadline, uint64_t now)
 void lapic_tsc_moved(struct lapic *l, uint64_t before, uint64_t after)
 {
 	l->timer.start += after - before;
+	schedule(l);
+}
+
+void lapic_timer_resume(struct lapic *l, uint32_t lvt, uint32_t divide)
+{
+	l->lvt_timer = lvt;
+	l->timer.mode = timer_mode(l, lvt);
+	l->timer.divide_shift = divide_shift(divide);
 	schedule(l);
 }

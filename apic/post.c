@@ -1,6 +1,7 @@
 /* The posted block: posters' side, and the owner's pull. The order of accesses is argued in post.h. */
 #include "apic/post.h"
 #include "apic/lapic_impl.h"
+#include "apic/lapic_state.h"
 
 void apic_post_init(struct apic_post *p)
 {
@@ -151,6 +152,67 @@ static void pull_word(struct lapic *l, unsigned w, uint32_t edge, uint32_t level
 	*lapic_word(l, LAPIC_IRR, w) |= edge | level;
 	l->irr_words |= (uint8_t)(1u << w);
 	ev->recheck = true;
+}
+
+#define POST_KNOWN                                                                     \
+	(BITS(5, 0) | BITS(POST_SIPI_SHIFT + 7, POST_SIPI_SHIFT) | POST_LINT_ROSE(0) | \
+	 POST_LINT_ROSE(1) | POST_LINT_LEVELS)
+
+int apic_posted_check(const struct apic_posted *posted, struct why *why)
+{
+	uint64_t vector = posted->events & BITS(POST_SIPI_SHIFT + 7, POST_SIPI_SHIFT);
+
+	if (posted->events & ~POST_KNOWN || (vector && !(posted->events & POST_SIPI)) ||
+	    (posted->edge[0] | posted->level[0]) & BITS(VECTOR_LOWEST - 1, 0))
+		return why_set(why, ERR_INVALID,
+			       "a vCPU to which was posted what nobody can post (events %#llx)",
+			       (unsigned long long)posted->events);
+	return 0;
+}
+
+void apic_post_take(struct apic_post *p, struct apic_posted *out)
+{
+	*out = (struct apic_posted){.events = 0};
+	atomic_exchange_explicit(&p->notify, 0, memory_order_acq_rel);
+	out->events = atomic_fetch_and_explicit(&p->events, POST_LINT_LEVELS, memory_order_acquire);
+	for (unsigned w = 0; w < 4; w++) {
+		out->edge[w] = take(&p->edge[w]);
+		out->level[w] = take(&p->level[w]);
+	}
+}
+
+/* What came first, and what since: an INIT takes back the NMI and SIPI before it, the first SIPI wins. */
+static uint64_t events_merge(uint64_t first, uint64_t since)
+{
+	const uint64_t sipi = POST_SIPI | BITS(POST_SIPI_SHIFT + 7, POST_SIPI_SHIFT);
+
+	first &= ~POST_LINT_LEVELS;
+	if (since & POST_INIT)
+		return since | (first & (POST_LINT_ROSE(0) | POST_LINT_ROSE(1)));
+	if (first & POST_SIPI)
+		since &= ~sipi;
+	return first | since;
+}
+
+void apic_post_give(struct apic_post *p, const struct apic_posted *posted)
+{
+	uint64_t old = atomic_load_explicit(&p->events, memory_order_relaxed);
+
+	for (unsigned w = 0; w < 4; w++) {
+		atomic_fetch_or_explicit(&p->edge[w], posted->edge[w], memory_order_release);
+		atomic_fetch_or_explicit(&p->level[w], posted->level[w], memory_order_release);
+	}
+	while (!atomic_compare_exchange_weak_explicit(&p->events, &old,
+						      events_merge(posted->events, old),
+						      memory_order_release, memory_order_relaxed))
+		;
+	notify(p, POST_NOTIFY_EDGE | POST_NOTIFY_OTHER);
+}
+
+void apic_post_levels(struct apic_post *p, const struct apic_posted *posted)
+{
+	atomic_fetch_or_explicit(&p->events, posted->events & POST_LINT_LEVELS,
+				 memory_order_release);
 }
 
 void lapic_pull(struct lapic *l, struct apic_post *post, struct lapic_events *ev)
