@@ -12,10 +12,10 @@ HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/exits.c hv/cor
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
               $(addprefix hv/cluster/,life.c parts.c) \
               $(wildcard hv/insn/*.c) \
-              $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c) \
+              $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c state.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \
-              $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_regs.c) \
-              $(addprefix hv/vmx/,ept.c vmx_caps.c vmx_check.c vmx_event.c vmx_exit.c vmx_regs.c) \
+              $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_image.c svm_regs.c) \
+              $(addprefix hv/vmx/,ept.c vmx_caps.c vmx_check.c vmx_event.c vmx_exit.c vmx_image.c vmx_regs.c) \
               $(addprefix hv/x86/,acpi.c buddy.c memmap.c mptable.c)
 HOST_OBJ   := $(PORTABLE_SRC:%.c=$(HOST_OUT)/%.o) $(HOST_CORE:%.c=$(HOST_OUT)/%.o)
 HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test_*.c))
@@ -23,7 +23,7 @@ HOST_TESTS := $(patsubst tests/host/%.c,$(HOST_OUT)/%,$(wildcard tests/host/test
 HOST_COMMON := $(HOST_OUT)/tests/host/plat.o $(HOST_OUT)/tests/host/fake_virt.o $(HOST_OUT)/tests/host/virtio_rig.o
 
 # Those of hv/vmx that have VMX instructions get an array in place of a VMCS.
-$(patsubst %,$(HOST_OUT)/hv/vmx/%.o,vmx_event vmx_exit vmx_regs): \
+$(patsubst %,$(HOST_OUT)/hv/vmx/%.o,vmx_event vmx_exit vmx_image vmx_regs): \
   HOST_EXTRA_CFLAGS += -include tests/host/test_vmx_fake.h
 
 $(HOST_OUT)/%.o: %.c

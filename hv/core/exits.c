@@ -12,6 +12,7 @@
 #include "hv/insn/walk.h"
 #include "hv/virt/fault.h"
 #include "hv/x86/cpu.h"
+#include "hv/x86/xstate.h"
 
 void vcpu_inject(struct vcpu *v, uint8_t vector, uint32_t code)
 {
@@ -196,18 +197,6 @@ static void on_emulate(struct vcpu *v, const struct vm_exit *exit)
 	emulate(v, exit);
 }
 
-/* SDM vol. 1, 13.3: which sets of state components XCR0 may name. */
-static bool xcr0_valid(uint64_t value)
-{
-	const uint64_t avx = BIT(2), sse = BIT(1), avx512 = BITS(7, 5);
-
-	if (!(value & 1) || value & ~cpu_policy_xcr0_allowed())
-		return false;
-	if (value & avx && !(value & sse))
-		return false;
-	return !(value & avx512) || ((value & avx512) == avx512 && value & avx);
-}
-
 /* A CPU may exit before it has looked whether the guest has switched XSAVE on, and which level it is at. */
 static void on_xsetbv(struct vcpu *v, const struct vm_exit *exit)
 {
@@ -219,7 +208,8 @@ static void on_xsetbv(struct vcpu *v, const struct vm_exit *exit)
 		return;
 	}
 	v->vm->ops->seg_get(&v->virt, SEG_SS, &ss);
-	if (ss.dpl || (uint32_t)v->virt.gpr[GPR_RCX] != 0 || !xcr0_valid(value)) {
+	if (ss.dpl || (uint32_t)v->virt.gpr[GPR_RCX] != 0 ||
+	    !xcr0_valid(value, cpu_policy_xcr0_allowed())) {
 		vcpu_inject(v, VECTOR_GP, 0);
 		return;
 	}

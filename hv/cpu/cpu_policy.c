@@ -3,6 +3,7 @@
 #include "hv/cpu/kvm_pv.h"
 #include "hv/x86/cpu.h"
 #include "hv/x86/msr.h"
+#include "hv/x86/xstate.h"
 
 /*
  * CPUID bits the guest may see when the hardware has them (SDM vol. 2A, CPUID). One row per output
@@ -47,11 +48,6 @@
 #define LEAF1_ECX_HYPERVISOR   BIT(31)
 
 #define LEAF1_ECX_AVX BIT(28)
-
-#define XCR0_X87    BIT(0)
-#define XCR0_SSE    BIT(1)
-#define XCR0_AVX    BIT(2)
-#define XCR0_AVX512 BITS(7, 5)
 
 #define BASIC_LEAVES    0x20u
 #define EXTENDED_BASE   0x80000000u

@@ -124,6 +124,10 @@ bool svm_event_irq_window(struct svm_vcpu *x);
 /* With RFLAGS.TF set, the hypervisor has carried out an instruction: its single step is due. */
 void svm_event_skipped(struct svm_vcpu *x);
 
+/* svm_image.c */
+void svm_state_get(struct virt_vcpu *v, struct virt_state *out);
+void svm_state_set(struct virt_vcpu *v, const struct virt_state *st);
+
 /* npt.c */
 struct npt *npt_create(struct why *why);
 int npt_map(struct npt *npt, gpa_t gpa, hpa_t hpa, unsigned order, enum npt_perm perm);

@@ -119,7 +119,8 @@ struct virt_vcpu {
 	void *vendor;     /* control structure and bookkeeping, allocated by vcpu_create */
 };
 
-struct preflight; /* hv/virt/preflight.h: the report a node prints before it takes its hardware */
+struct virt_state; /* hv/virt/state.h */
+struct preflight;  /* hv/virt/preflight.h: the report a node prints before it takes its hardware */
 
 struct virt_config {
 	struct npt *npt;
@@ -167,6 +168,13 @@ struct virt_ops {
 	/* Guest MSRs that live in the control structure or in the CPU; ERR_NOTFOUND when not one of them. */
 	int (*msr_get)(struct virt_vcpu *v, uint32_t msr, uint64_t *value);
 	int (*msr_set)(struct virt_vcpu *v, uint32_t msr, uint64_t value);
+	/*
+	 * The part of a vCPU's state that is in no entry above, for virt_state_get() and virt_state_set():
+	 * the former calls behind all others and may put RFLAGS right, the latter on a vCPU that has been
+	 * reset and has got all the rest.
+	 */
+	void (*state_get)(struct virt_vcpu *v, struct virt_state *out);
+	void (*state_set)(struct virt_vcpu *v, const struct virt_state *st);
 	void (*tsc_offset_set)(struct virt_vcpu *v, uint64_t offset);
 
 	/* Moves RIP past the instruction and ends an STI/MOV SS shadow. */

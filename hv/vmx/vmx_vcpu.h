@@ -120,6 +120,10 @@ void vmx_event_reflect(struct vmx_vcpu *x, uint32_t info);
 /* Hands x->event to the next entry. */
 void vmx_event_load(struct vmx_vcpu *x);
 
+/* vmx_image.c */
+void vmx_state_get(struct virt_vcpu *v, struct virt_state *out);
+void vmx_state_set(struct virt_vcpu *v, const struct virt_state *st);
+
 /* vmx_apic.c */
 void vmx_apic_setup(struct vmx_vcpu *x);
 void vmx_apic_pending(struct virt_vcpu *v, uint8_t rvi, uint8_t svi);

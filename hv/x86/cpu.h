@@ -111,18 +111,24 @@ CPU_CR_ACCESSORS(2)
 CPU_CR_ACCESSORS(3)
 CPU_CR_ACCESSORS(4)
 
-static inline uint64_t read_dr7(void)
-{
-	uint64_t v;
+#define CPU_DR_ACCESSORS(n)                                       \
+	static inline uint64_t read_dr##n(void)                   \
+	{                                                         \
+		uint64_t v;                                       \
+                                                                  \
+		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v)); \
+		return v;                                         \
+	}                                                         \
+	static inline void write_dr##n(uint64_t v)                \
+	{                                                         \
+		__asm__ volatile("mov %0, %%dr" #n::"r"(v));      \
+	}
 
-	__asm__ volatile("mov %%dr7, %0" : "=r"(v));
-	return v;
-}
-
-static inline void write_dr7(uint64_t v)
-{
-	__asm__ volatile("mov %0, %%dr7" ::"r"(v));
-}
+CPU_DR_ACCESSORS(0)
+CPU_DR_ACCESSORS(1)
+CPU_DR_ACCESSORS(2)
+CPU_DR_ACCESSORS(3)
+CPU_DR_ACCESSORS(7)
 
 /* CR4.OSXSAVE must be set for both. */
 static inline uint64_t xgetbv(uint32_t index)
