@@ -4,7 +4,7 @@
 PORTABLE_DIRS := hv/base apic dsm guest net/aoe net/pages net/transport
 PORTABLE_SRC  := $(filter-out hv/base/string.c,$(foreach d,$(PORTABLE_DIRS),$(wildcard $(d)/*.c)))
 
-HV_ROOMS := $(addprefix hv/,x86 virt vmx svm insn cpu cluster dev core)
+HV_ROOMS := $(addprefix hv/,x86 virt vmx svm insn cpu image cluster dev core)
 
 HV_SRC := $(PORTABLE_SRC) hv/base/string.c hv/main.c \
           $(foreach d,$(HV_ROOMS) net/drivers net/ip net/node,$(wildcard $(d)/*.c)) \

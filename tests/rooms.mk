@@ -10,6 +10,7 @@ ROOM_TABLE := \
   svm:hv/svm:test_svm_% \
   insn:hv/insn:test_zydis \
   cpu:hv/cpu:test_cpu_policy \
+  image:hv/image:test_lapic_state,test_vmx_image,test_svm_image \
   core:hv/core:test_vtlb \
   cluster:hv/cluster:test_pagewire,check-glue,check-glue \
   dev:hv/dev:test_netcard,test_netdisk,test_virtdev,test_devices,test_lan_rules \

@@ -11,7 +11,7 @@ HOST_LIB   := $(HOST_OUT)/libportable.a
 HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/exits.c hv/core/options.c hv/core/vtlb.c \
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
               $(addprefix hv/cluster/,life.c parts.c) \
-              $(wildcard hv/insn/*.c) \
+              hv/image/image.c $(wildcard hv/insn/*.c) \
               $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c state.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \
               $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_image.c svm_regs.c) \

@@ -14,6 +14,7 @@ FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_LIB    := $(FUZZ_OUT)/libportable.a
 FUZZ_OBJ    := $(PORTABLE_SRC:%.c=$(FUZZ_OUT)/%.o) \
                $(patsubst %.c,$(FUZZ_OUT)/%.o,boot/config.c $(wildcard hv/insn/*.c) hv/cpu/cr.c hv/core/options.c \
+               hv/image/image.c $(addprefix hv/virt/,fault.c state.c) \
                hv/x86/acpi.c hv/x86/mptable.c $(NET_DRIVER_SRC))
 
 $(FUZZ_OUT)/%.o: %.c

@@ -258,6 +258,12 @@ SEEDS["nodemsg"] = {
     "delta": MEMBER + node_message(0, DSM, dsm_message(6, 2, 1, 0, 3, 1), 24, 2, struct.pack("<HHQ", 5, 1, 99)),
 }
 
+SEEDS["image"] = {
+    # 3405 bytes; RUNNING, RFLAGS and CR0 as after RESET, all else 0.
+    "zero": patch(bytearray(3405), (0, "4s", b"VCPU"), (4, "H", 1), (8, "I", 3405), (16, "B", 2),
+                  (164, "Q", 2), (172, "Q", 0x60000010)),
+}
+
 for fuzzer, seeds in SEEDS.items():
     folder = CORPUS / fuzzer
     folder.mkdir(parents=True, exist_ok=True)
