@@ -135,11 +135,13 @@ int dsm_step(struct dsm *d, const struct dsm_event *in, struct dsm_actions *out)
 		err = step_own(&s);
 	/* An eviction makes a frame free, and so does an invalidation. */
 	if (err == 0 && !d->stopped)
+		err = frames_grant(&s);
+	if (err == 0 && !d->stopped)
 		agents_wake_frames(&s);
 	if (err == 0)
 		err = step_own(&s);
 	/* Without a reserve, too: what nothing could be evicted for may be waited for now. */
-	if (err == 0 && d->frames_free + d->evicting < MAX(d->cfg.cache_reserve, 1u))
+	if (err == 0 && frames_left(d) + d->evicting < MAX(d->cfg.cache_reserve, 1u))
 		evict_some(&s);
 	return d->stopped && err == 0 ? 0 : err;
 }

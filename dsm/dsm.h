@@ -38,10 +38,16 @@ struct dsm_config {
 	uint32_t slot_count;
 	const uint16_t *slots;
 	/*
-	 * Frames for copies of pages homed elsewhere; at least agents * (set_max + kept_max) + ahead_max + 1.
+	 * The most copies of pages homed elsewhere; at least dsm_copies_least() + 1.
 	 */
 	uint32_t cache_frames;
 	uint32_t cache_reserve; /* eviction starts when fewer than these are free */
+	/*
+	 * All frames there are, for such copies and for the pages homed here, which take theirs when they are
+	 * first used; 0: one for each. At least dsm_copies_least() more than there are pages homed here that
+	 * are memory. See dsm_frames.c.
+	 */
+	uint64_t frames;
 	/*
 	 * How long a granted page is kept for a vCPU that does not say that its instruction has
 	 * retired; doubles up to hold_max_ns while the same instruction faults again and again.
@@ -110,6 +116,8 @@ enum dsm_action_kind {
 	DSM_ACT_FILL,
 	/* Fill `frame`, which is `gfn`'s, with zeros. */
 	DSM_ACT_ZERO,
+	/* `frame` holds nothing that is needed any more: what is behind it may serve as another. */
+	DSM_ACT_DROP,
 	/* Let the guest reach `frame` at `gfn` with at most `perm`. That is more than before, so there
 	 * is nothing to flush. */
 	DSM_ACT_MAP,
@@ -144,6 +152,7 @@ struct dsm_stats {
 	uint64_t upgrades;     /* write grants that needed no page */
 	uint64_t zero_fills;   /* never-written pages got as one word */
 	uint64_t evict_clean, evict_dirty;
+	uint64_t home_waits; /* writes that waited at their home for a frame */
 	uint64_t kicks;
 	uint64_t deferred;  /* requests that waited here for a hold, a flush or a grant */
 	uint64_t waited_ns; /* all of them together */
@@ -165,6 +174,9 @@ struct dsm_heat {
 
 /* Bytes dsm_init needs, or 0 with a sentence when the configuration breaks a rule. */
 size_t dsm_size(const struct dsm_config *cfg, struct why *why) MUST_CHECK;
+
+/* Copies of pages that the agents may need all at once. */
+uint32_t dsm_copies_least(const struct dsm_config *cfg);
 
 /* `mem` is 16-byte aligned and stays the caller's. All pages start unwritten, at their homes. */
 struct dsm *dsm_init(void *mem, const struct dsm_config *cfg);

@@ -132,6 +132,11 @@ static bool need_hold(struct step *s, struct agent *a, struct need *n, bool gran
 		page_request(s, p, n->write);
 		return false;
 	}
+	if (page_homed(s->d, p) && !frame_take(s, dsm_dir(s->d, p->gfn))) {
+		a->no_frame = true;
+		page_settle(s, p);
+		return false;
+	}
 	if (p->version == 0 && page_homed(s->d, p) && p->mapped == DSM_PERM_NONE)
 		page_act(s, DSM_ACT_ZERO, p);
 	page_map(s, p, n->write);
@@ -287,7 +292,7 @@ void agents_wake_frames(struct step *s)
 {
 	struct agent *agents = dsm_agents(s->d);
 
-	while (s->d->frames_free) {
+	while (frames_left(s->d) > 0) {
 		struct agent *first = NULL;
 
 		for (uint32_t i = 0; i < s->d->cfg.agents; i++) {

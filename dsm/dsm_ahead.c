@@ -41,10 +41,14 @@ static bool may_be_new(const struct dsm *d, gfn_t gfn)
 {
 	const uint64_t *dir;
 
+	int64_t kept_free = (int64_t)d->cfg.cache_reserve + d->cfg.ahead_max;
+
 	if (gfn >= d->cfg.gfns || page_find(d, gfn))
 		return false;
 	if (dsm_home(d, gfn) != d->cfg.self)
-		return d->frames_free > d->cfg.cache_reserve + d->cfg.ahead_max;
+		return frames_left(d) > kept_free;
+	if ((int64_t)d->frames_spare - (int64_t)d->wish_count <= kept_free)
+		return false;
 	dir = dsm_dir(d, gfn);
 	if (dir_get(*dir, DIR_VERSION) != 0)
 		return false;

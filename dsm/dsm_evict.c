@@ -39,6 +39,8 @@ void evict_send(struct step *s, struct page *p)
 	step_send(s, dsm_home(s->d, p->gfn), &m, p);
 	if (DSM_MUTANT(MUT_EVICT_FORGETS_DATA))
 		p->state = PAGE_NONE;
+	if (DSM_MUTANT(MUT_DROP_EARLY))
+		page_act(s, DSM_ACT_DROP, p);
 }
 
 void evict_start(struct step *s, struct page *p)
@@ -55,12 +57,14 @@ void evict_some(struct step *s)
 {
 	struct dsm *d = s->d;
 	const struct agent *agents = dsm_agents(d);
-	uint32_t wanted = 0;
+	uint32_t wanted = 0, most = MAX(MAX(d->cfg.agents, d->cfg.cache_reserve), 1u);
+	int64_t left = DSM_MUTANT(MUT_WISH_NO_ROOM) ? MAX(frames_left(d), 0) : frames_left(d);
 
 	for (uint32_t i = 0; i < d->cfg.agents; i++)
 		wanted += agents[i].state == AGENT_WAIT && agents[i].no_frame;
 	wanted = MAX(wanted, d->cfg.cache_reserve);
-	while (d->frames_free + d->evicting < wanted) {
+	/* However many homed pages wait: only so many are under way at a time. */
+	while (left + d->evicting < wanted && d->evicting < most) {
 		struct page *p = victim(d);
 
 		if (!p)

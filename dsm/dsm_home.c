@@ -156,7 +156,7 @@ static int home_put(struct step *s, uint16_t from, struct page *p, uint64_t *dir
 	return 0;
 }
 
-int home_message(struct step *s, uint16_t from, const struct dsm_msg *m)
+int home_order(struct step *s, uint16_t from, const struct dsm_msg *m)
 {
 	struct page *p = page_get(s->d, m->gfn);
 	uint64_t *dir = dsm_dir(s->d, m->gfn);
@@ -175,6 +175,13 @@ int home_message(struct step *s, uint16_t from, const struct dsm_msg *m)
 		err = home_put(s, from, p, dir, m);
 	p = page_find(s->d, m->gfn);
 	if (p)
-		page_settle(s->d, p);
+		page_settle(s, p);
 	return err;
+}
+
+int home_message(struct step *s, uint16_t from, const struct dsm_msg *m)
+{
+	if (m->type == DSM_REQ_WRITE && !frame_take(s, dsm_dir(s->d, m->gfn)))
+		return s->d->stopped ? ERR_INVALID : frame_wait(s, from, m);
+	return home_order(s, from, m);
 }

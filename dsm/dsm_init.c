@@ -51,6 +51,8 @@ static size_t layout(struct dsm *d, const struct dsm_config *cfg)
 	d->off_agents = take(&end, cfg->agents, sizeof(struct agent));
 	d->off_kept = take(&end, (uint64_t)cfg->agents * cfg->kept_max, sizeof(struct kept));
 	d->off_self = take(&end, d->self_room, sizeof(struct dsm_msg));
+	d->wish_room = requests;
+	d->off_wishes = take(&end, requests, sizeof(struct wish));
 	d->off_buckets = take(&end, d->buckets, sizeof(uint32_t));
 	d->off_pages = take(&end, d->pages, sizeof(struct page));
 	d->off_items = take(&end, d->items, sizeof(struct item));
@@ -85,6 +87,11 @@ static int check_nodes(const struct dsm_config *c, struct why *why)
 	return 0;
 }
 
+uint32_t dsm_copies_least(const struct dsm_config *c)
+{
+	return (uint32_t)c->agents * (c->set_max + c->kept_max) + c->ahead_max;
+}
+
 static int check_sizes(const struct dsm_config *c, struct why *why)
 {
 	if (c->agents < 1 || c->agents > c->peer_agents)
@@ -99,12 +106,19 @@ static int check_sizes(const struct dsm_config *c, struct why *why)
 		return why_set(why, ERR_RANGE,
 			       "dsm: the guest has %llu frames; 1 to 2^40 are expected",
 			       (unsigned long long)c->gfns);
-	if (c->cache_frames < (uint32_t)c->agents * (c->set_max + c->kept_max) + c->ahead_max + 1)
+	if (c->cache_frames < dsm_copies_least(c) + 1)
 		return why_set(why, ERR_RANGE,
 			       "dsm: %u frames for other nodes' pages are too few for %u agents "
 			       "with %u pages each and %u pages asked for ahead; "
 			       "give the node more memory",
 			       c->cache_frames, c->agents, c->set_max + c->kept_max, c->ahead_max);
+	if (c->frames && c->frames <= dsm_copies_least(c))
+		return why_set(why, ERR_RANGE,
+			       "dsm: %llu frames in all are too few for %u agents "
+			       "with %u pages each and %u pages asked for ahead; "
+			       "give the node more memory",
+			       (unsigned long long)c->frames, c->agents, c->set_max + c->kept_max,
+			       c->ahead_max);
 	if (c->cache_reserve >= c->cache_frames)
 		return why_set(why, ERR_RANGE,
 			       "dsm: a reserve of %u free frames of %u leaves none to use",
@@ -125,11 +139,14 @@ uint32_t dsm_actions_max(const struct dsm_config *cfg)
 {
 	uint32_t agents = cfg->agents, set = cfg->set_max;
 
-	/* First the messages: a home that answers, or a page whose queue is served, sends at most one to
-	 * each node; that happens for what came, and for each page or agent that goes on because of it.
-	 * Then what each agent maps, fills and resumes; what eviction takes; and for each page asked for
-	 * ahead a request, or zeros and a mapping. */
-	return (cfg->nodes + 2u) * (agents * (1u + cfg->kept_max) + set + 2) +
+	/*
+	 * First the messages: a home that answers, or a page whose queue is served, sends at most one to
+	 * each node; that happens for what came, and for each page or agent that goes on because of it. It
+	 * can drop a frame, for which a home that waits for one answers, too. Then what each agent maps,
+	 * fills and resumes; what eviction takes; and for each page asked for ahead a request, or zeros and
+	 * a mapping.
+	 */
+	return (2u * cfg->nodes + 5) * (agents * (1u + cfg->kept_max) + set + 2) +
 	       agents * (4 * set + 6) + 3u * cfg->ahead_max + 2 * cfg->cache_reserve + 16;
 }
 
@@ -163,6 +180,8 @@ static void fill_lists(struct dsm *d)
 	d->free_busy = cache;
 	d->free_item = 0;
 	d->frames_free = cache;
+	d->frames_spare = d->cfg.frames ? d->cfg.frames : d->home_pages + cache;
+	d->homes_left = d->frames_spare - dsm_copies_least(&d->cfg);
 }
 
 struct dsm *dsm_init(void *mem, const struct dsm_config *cfg)

@@ -30,6 +30,11 @@ enum dsm_mutant {
 	MUT_READ_STALE_HOME,   /* the home serves a read from its own invalid frame */
 	MUT_AHEAD_MAPPED_EARLY, /* a page asked for ahead is mapped before it is granted */
 	MUT_SERVE_AFTER_LOSS,   /* the engine goes on after a node is lost */
+	MUT_HOME_NOT_COUNTED,   /* a page that is granted away takes no frame at its home */
+	MUT_DROP_EARLY,     /* an evicted page's frame is given away before the home has answered */
+	MUT_DROP_NEVER,     /* the frame of a copy that is gone stays taken */
+	MUT_WISH_FORGOTTEN, /* a write that waits for a frame waits for ever */
+	MUT_WISH_NO_ROOM,   /* or nothing is evicted for it */
 	MUT_COUNT
 };
 

@@ -10,6 +10,23 @@ struct dsm_action *page_act(struct step *s, enum dsm_action_kind kind, const str
 	return a;
 }
 
+static bool page_busy(const struct page *p)
+{
+	return p->pend || p->evict || p->flushing || p->read_holds || p->write_holds ||
+	       p->q_head != DSM_NIL;
+}
+
+void page_settle(struct step *s, struct page *p)
+{
+	bool homed = page_homed(s->d, p);
+
+	if (!p->used || page_busy(p) || (!homed && p->state != PAGE_NONE))
+		return;
+	if (!homed)
+		page_act(s, DSM_ACT_DROP, p);
+	page_free(s->d, p);
+}
+
 void page_kick(struct step *s, struct page *p, enum dsm_perm perm)
 {
 	page_act(s, DSM_ACT_KICK, p)->perm = perm;
@@ -123,7 +140,7 @@ void page_run(struct step *s, struct page *p)
 		agents_wake(s, gfn, false);
 	p = page_find(s->d, gfn);
 	if (p)
-		page_settle(s->d, p);
+		page_settle(s, p);
 }
 
 int page_flushed(struct step *s, gfn_t gfn)
@@ -270,7 +287,7 @@ static int on_put_ack(struct step *s, struct page *p)
 	p->evict = EVICT_NONE;
 	p->state = PAGE_NONE;
 	s->d->evicting--;
-	page_settle(s->d, p);
+	page_settle(s, p);
 	agents_wake(s, gfn, false);
 	return 0;
 }

@@ -21,6 +21,7 @@ enum page_evict { EVICT_NONE, EVICT_FLUSH, EVICT_SENT };
 #define DIR_STATE   BITS(59, 58) /* enum page_state of the home's own copy */
 #define DIR_MAPPED  BITS(61, 60) /* enum dsm_perm the home's own guest may have */
 #define DIR_BUSY    BIT(62)      /* a struct page in the side table has the two above */
+#define DIR_FRAME   BIT(63)      /* it has taken its frame */
 
 /* A request that waits until this node may give the page up: for its grant, a hold or a flush. */
 struct item {
@@ -46,6 +47,12 @@ struct page {
 	bool used, flushing, touched;
 	bool ahead; /* `pend` began before anybody here needed the page */
 	uint8_t flush_to;
+};
+
+/* A req-write that waits at its home for a frame. */
+struct wish {
+	struct dsm_msg msg;
+	uint16_t from;
 };
 
 enum agent_state { AGENT_IDLE, AGENT_WAIT, AGENT_RUN };
@@ -87,7 +94,11 @@ struct dsm {
 	uint32_t copy_words; /* of a copyset */
 	uint32_t pages, buckets, items;
 	uint32_t free_cache, free_busy, free_item; /* heads of free lists */
-	uint32_t frames_free, evicting, clock_hand;
+	uint32_t frames_free;                      /* records for copies */
+	uint32_t evicting, clock_hand;
+	uint64_t frames_spare; /* frames that neither a copy nor a homed page has */
+	uint64_t homes_left;   /* pages that may still become homed ones with a frame */
+	uint32_t wish_count, wish_head, wish_room;
 	uint32_t aheads; /* pages asked for ahead that have not come */
 	uint64_t waits;  /* gives agents that wait for a frame their order */
 	const char *stopped;
@@ -95,7 +106,7 @@ struct dsm {
 	uint64_t fetch_ns; /* what a page takes to come that nobody holds back */
 	/* Byte offsets from this struct. */
 	size_t off_slots, off_ranks, off_dir, off_pages, off_buckets, off_items, off_agents,
-		off_kept, off_self, off_guesses;
+		off_kept, off_self, off_wishes, off_guesses;
 	size_t off_stats, off_heat; /* last: nothing depends on what is there */
 	/* Messages from this node to itself, handled before the step ends. */
 	uint32_t self_count, self_room, self_head;
@@ -163,7 +174,10 @@ uint64_t *dsm_dir(const struct dsm *d, gfn_t gfn); /* only for pages homed here 
 uint64_t dsm_home_index(const struct dsm *d, gfn_t gfn);
 struct page *page_find(const struct dsm *d, gfn_t gfn);
 struct page *page_get(struct dsm *d, gfn_t gfn); /* made when there is none; NULL: no frame free */
-void page_settle(struct dsm *d, struct page *p); /* gives it back when nothing is going on */
+void page_free(struct dsm *d,
+	       struct page *p); /* nothing is going on, and a copy is none any more */
+/* Frames that an agent may take, or ask for; below 0: so many requests wait before it. */
+int64_t frames_left(const struct dsm *d);
 uint64_t page_frame(const struct dsm *d, const struct page *p);
 bool page_homed(const struct dsm *d, const struct page *p);
 struct item *item_push(struct dsm *d, struct page *p); /* NULL: the table is full */
@@ -171,12 +185,15 @@ void item_pop(struct dsm *d, struct page *p);
 
 /* dsm_home.c: what the home does. */
 int home_message(struct step *s, uint16_t from, const struct dsm_msg *m);
+int home_order(struct step *s, uint16_t from,
+	       const struct dsm_msg *m); /* there is a frame for it */
 
 /* dsm_page.c: what a node does with its copies. */
 int page_message(struct step *s, uint16_t from, const struct dsm_msg *m);
 int page_defer(struct step *s, struct page *p, const struct dsm_msg *m);
 int page_flushed(struct step *s, gfn_t gfn);
-void page_run(struct step *s, struct page *p); /* serves what waits, as far as it can be */
+void page_settle(struct step *s, struct page *p); /* gives it back when nothing is going on */
+void page_run(struct step *s, struct page *p);    /* serves what waits, as far as it can be */
 struct dsm_action *page_act(struct step *s, enum dsm_action_kind kind, const struct page *p);
 void page_kick(struct step *s, struct page *p, enum dsm_perm perm);
 void page_map(struct step *s, struct page *p, bool write);
@@ -186,6 +203,12 @@ void evict_some(struct step *s); /* keeps the reserve of free frames */
 bool evictable(const struct page *p);
 void evict_start(struct step *s, struct page *p);
 void evict_send(struct step *s, struct page *p);
+
+/* dsm_frames.c */
+bool frame_take(struct step *s, uint64_t *dir); /* for a homed page; true when it has one */
+int frame_wait(struct step *s, uint16_t from, const struct dsm_msg *m);
+int frames_grant(struct step *s); /* what waits, as far as there are frames */
+const struct wish *frame_wish(const struct dsm *d, uint32_t i); /* the `i`th of those that wait */
 
 /* dsm_agent.c */
 int agent_fault(struct step *s, const struct dsm_event *in);

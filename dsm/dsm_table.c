@@ -71,6 +71,13 @@ struct page *page_find(const struct dsm *d, gfn_t gfn)
 	return NULL;
 }
 
+int64_t frames_left(const struct dsm *d)
+{
+	int64_t spare = (int64_t)d->frames_spare - (int64_t)d->wish_count;
+
+	return MIN(spare, (int64_t)d->frames_free);
+}
+
 struct page *page_get(struct dsm *d, gfn_t gfn)
 {
 	struct page *p = page_find(d, gfn);
@@ -79,7 +86,7 @@ struct page *page_get(struct dsm *d, gfn_t gfn)
 	uint32_t *bucket = bucket_of(d, gfn);
 	uint32_t i = *list;
 
-	if (p || i == DSM_NIL)
+	if (p || i == DSM_NIL || (!homed && frames_left(d) <= 0))
 		return p;
 	p = &dsm_pages(d)[i];
 	*list = p->next;
@@ -95,11 +102,12 @@ struct page *page_get(struct dsm *d, gfn_t gfn)
 		*dir |= DIR_BUSY;
 	} else {
 		d->frames_free--;
+		d->frames_spare--;
 	}
 	return p;
 }
 
-static void page_free(struct dsm *d, struct page *p)
+void page_free(struct dsm *d, struct page *p)
 {
 	uint32_t i = (uint32_t)(p - dsm_pages(d));
 	uint32_t *link = bucket_of(d, p->gfn);
@@ -108,32 +116,18 @@ static void page_free(struct dsm *d, struct page *p)
 	while (*link != i)
 		link = &dsm_pages(d)[*link].next;
 	*link = p->next;
-	if (!page_homed(d, p))
-		d->frames_free++;
-	*p = (struct page){.next = *list};
-	*list = i;
-}
-
-static bool page_busy(const struct page *p)
-{
-	return p->pend || p->evict || p->flushing || p->read_holds || p->write_holds ||
-	       p->q_head != DSM_NIL;
-}
-
-void page_settle(struct dsm *d, struct page *p)
-{
-	if (!p->used || page_busy(p))
-		return;
 	if (page_homed(d, p)) {
 		uint64_t *dir = dsm_dir(d, p->gfn);
 
 		dir_set(dir, DIR_STATE, p->state);
 		dir_set(dir, DIR_MAPPED, p->mapped);
 		*dir &= ~DIR_BUSY;
-		page_free(d, p);
-	} else if (p->state == PAGE_NONE) {
-		page_free(d, p);
+	} else {
+		d->frames_free++;
+		d->frames_spare += !DSM_MUTANT(MUT_DROP_NEVER);
 	}
+	*p = (struct page){.next = *list};
+	*list = i;
 }
 
 struct item *item_push(struct dsm *d, struct page *p)

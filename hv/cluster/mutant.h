@@ -17,6 +17,8 @@ enum glue_mutant {
 	GLUE_TOUCH_UNMARKED,    /* the hypervisor touches a page and says nothing of it */
 	GLUE_RELEASE_FORGETS,   /* what was acquired stays marked */
 	GLUE_READ_IS_WRITE,     /* a copy to read is mapped to be written */
+	GLUE_DROP_FORGOTTEN,    /* a frame that holds nothing any more keeps its RAM */
+	GLUE_DROP_SHARED,       /* or gives it on and keeps it as well */
 	/* link.c */
 	GLUE_CLOCK_STAYS,    /* the clock does not follow what is received */
 	GLUE_CLOCK_NO_SYNC,  /* or the node's CPUs in the guest don't */

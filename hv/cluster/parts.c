@@ -59,6 +59,8 @@ static uint32_t make_slots(const struct parts *p, uint16_t slots[PARTS_SLOTS])
 void parts_config(const struct parts *p, unsigned self, uint64_t ram_bytes,
 		  uint16_t slots[PARTS_SLOTS], struct dsm_config *c)
 {
+	uint32_t cache;
+
 	*c = (struct dsm_config){
 		.nodes = (uint16_t)p->count,
 		.self = (uint16_t)self,
@@ -70,8 +72,6 @@ void parts_config(const struct parts *p, unsigned self, uint64_t ram_bytes,
 		.stripe_shift = STRIPE_SHIFT,
 		.slot_count = make_slots(p, slots),
 		.slots = slots,
-		.cache_frames = p->sizes->cache_min,
-		.cache_reserve = MIN(p->sizes->cache_min / 16, p->sizes->reserve_max),
 		.hold_ns = p->sizes->hold_ns,
 		.hold_max_ns = HOLD_MAX_NS,
 		.hold_fetches = HOLD_FETCHES,
@@ -82,6 +82,10 @@ void parts_config(const struct parts *p, unsigned self, uint64_t ram_bytes,
 		.ahead_shift = AHEAD_SHIFT,
 		.heat_sets = HEAT_SETS,
 	};
+	cache = MAX(p->sizes->cache_min, dsm_copies_least(c) + 1);
+	c->cache_frames = cache;
+	c->cache_reserve = MIN(cache / 16, p->sizes->reserve_max);
+	c->frames = parts_homed(c, ram_bytes) + cache;
 }
 
 /* Of the first so many pages of guest addresses those homed at c->self, in whole stripes. */
@@ -95,8 +99,8 @@ static uint64_t homed_below(const struct dsm_config *c, uint64_t gfns)
 	return own << c->stripe_shift;
 }
 
-/* Those that are RAM: what is homed in the hole below 4 GiB never has a frame. */
-static uint64_t homed_ram(const struct dsm_config *c, uint64_t ram_bytes)
+/* What is homed in the hole below 4 GiB never has a frame. */
+uint64_t parts_homed(const struct dsm_config *c, uint64_t ram_bytes)
 {
 	uint64_t low = homed_below(c, layout_ram_low(ram_bytes) >> PAGE_SHIFT);
 
@@ -114,14 +118,42 @@ uint64_t parts_memory(const struct parts *p, const struct dsm_config *c, uint64_
 		(homed_below(c, c->gfns) + BIT(c->stripe_shift) * c->slot_count + c->cache_frames) *
 		sizeof(hpa_t);
 
-	return engine + table + (homed_ram(c, ram_bytes) + c->cache_frames) * PAGE_SIZE +
-	       pages * ENTRY_BYTES + NODE_SPARE + p->node[c->self].cpus * CPU_SPARE;
+	return engine + table + c->frames * PAGE_SIZE + pages * ENTRY_BYTES + NODE_SPARE +
+	       p->node[c->self].cpus * CPU_SPARE;
 }
 
-uint64_t parts_cached(void)
+static uint64_t memory_with(const struct parts *p, const struct dsm_config *c, uint64_t ram_bytes,
+			    uint64_t cache)
 {
-	/* Its entries in the engine's tables and in the nested page table, besides itself. */
-	return PAGE_SIZE + 200;
+	struct dsm_config with = *c;
+
+	with.cache_frames = (uint32_t)cache;
+	return parts_memory(p, &with, ram_bytes);
+}
+
+/*
+ * Each copy takes its entries in tables for good, and a frame. Frames that homed pages don't need yet are
+ * there; of what is over half at most goes into tables, so that something is left when they need them.
+ */
+void parts_cache(const struct parts *p, struct dsm_config *c, uint64_t ram_bytes, uint64_t free)
+{
+	uint64_t homed = parts_homed(c, ram_bytes), least = c->cache_frames;
+	uint64_t needed = parts_memory(p, c, ram_bytes), over = free - needed;
+	uint64_t low = least, high = MIN((ram_bytes >> PAGE_SHIFT) - homed, p->sizes->cache_max);
+
+	high = MIN(high, c->frames + over / PAGE_SIZE);
+	while (low < high) {
+		uint64_t middle = (low + high + 1) / 2;
+
+		if (memory_with(p, c, ram_bytes, middle) - needed <= over / 2)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	c->cache_frames = (uint32_t)low;
+	over = free - parts_memory(p, c, ram_bytes);
+	c->frames += MIN(over / PAGE_SIZE, low - least);
+	c->cache_reserve = (uint32_t)MIN((c->frames - homed) / 16, p->sizes->reserve_max);
 }
 
 /*

@@ -23,7 +23,10 @@ struct share_config {
 	/* As those of struct dsm_config. */
 	uint16_t set_max, kept_max, ahead_max;
 	uint64_t hold_ns;
-	/* Frames for other nodes' pages; and how many of them are made free before they are needed. */
+	/*
+	 * Copies of other nodes' pages: for so many there are frames when all memory is in use, or for more;
+	 * so many there are at most; and how many frames are made free before they are needed.
+	 */
 	uint32_t cache_min, cache_max, reserve_max;
 };
 
@@ -46,8 +49,15 @@ void parts_config(const struct parts *p, unsigned self, uint64_t ram_bytes,
 
 /* Bytes that node's memory of the guest takes, with `c` of parts_config(): tables, frames, page tables. */
 uint64_t parts_memory(const struct parts *p, const struct dsm_config *c, uint64_t ram_bytes);
-/* And what each frame more for other nodes' pages does. */
-uint64_t parts_cached(void);
+
+/*
+ * Makes of `c` what a node with `free` bytes for it can have, at least parts_memory(): room for more copies
+ * of other nodes' pages, in what is over and in what the pages homed there don't need yet.
+ */
+void parts_cache(const struct parts *p, struct dsm_config *c, uint64_t ram_bytes, uint64_t free);
+
+/* Pages homed at node c->self that are memory. */
+uint64_t parts_homed(const struct dsm_config *c, uint64_t ram_bytes);
 
 /* The link's queues; who sends is the link's to say. And what those and the pages last exchanged take. */
 struct outbox_config parts_outbox(const struct parts *p);

@@ -84,11 +84,24 @@ static bool enter(struct vcpu *v)
 
 /* --- Frames --- */
 
+static hpa_t frame_page(struct share *s)
+{
+	hpa_t page = s->dropped;
+
+	if (page) {
+		memcpy(&s->dropped, pmem_virt(page), sizeof(s->dropped));
+		return page;
+	}
+	page = pmem_alloc(0);
+	s->taken += page != PMEM_NONE;
+	return page;
+}
+
 static hpa_t frame_at(struct share *s, uint64_t frame)
 {
 	ASSERT(frame < s->frame_count);
 	if (!s->frames[frame]) {
-		hpa_t page = pmem_alloc(0);
+		hpa_t page = frame_page(s);
 
 		if (page == PMEM_NONE) {
 			/* Its part was weighed against what the node has when it was made. */
@@ -101,6 +114,22 @@ static hpa_t frame_at(struct share *s, uint64_t frame)
 		s->backed++;
 	}
 	return s->frames[frame];
+}
+
+/* The engine never has more than `most` in use: what one frame gives up is there for the next. */
+static void frame_drop(struct share *s, uint64_t frame)
+{
+	hpa_t page = s->frames[frame];
+
+	if (!page)
+		return;
+	if (!GLUE_MUTANT(GLUE_DROP_FORGOTTEN)) {
+		memcpy(pmem_virt(page), &s->dropped, sizeof(s->dropped));
+		s->dropped = page;
+	}
+	if (!GLUE_MUTANT(GLUE_DROP_SHARED))
+		s->frames[frame] = 0;
+	s->backed--;
 }
 
 static void frame_zero(struct share *s, uint64_t frame)
@@ -179,6 +208,9 @@ static void carry_out(struct share *s, const struct dsm_action *a, const void *p
 		break;
 	case DSM_ACT_ZERO:
 		frame_zero(s, a->frame);
+		break;
+	case DSM_ACT_DROP:
+		frame_drop(s, a->frame);
 		break;
 	case DSM_ACT_MAP:
 		map(s, a->gfn, a->frame, a->perm);
@@ -387,31 +419,38 @@ static int too_little(const struct vm *vm, uint64_t needed, uint64_t free, struc
 		       (unsigned long long)(needed >> 20) + 1, (unsigned long long)(free >> 20));
 }
 
-/* As many frames for other nodes' pages as there is RAM for, at most one for each of those. */
-static int size_cache(const struct vm *vm, const struct parts *p, struct dsm_config *c,
-		      struct why *why)
+static void tell_sizes(const struct vm *vm, const struct parts *p, const struct dsm_config *c)
 {
-	uint64_t free = pmem_free_bytes(), needed = parts_memory(p, c, vm->ram_bytes);
+	uint64_t homed = parts_homed(c, vm->ram_bytes) << PAGE_SHIFT;
+	uint64_t all = c->frames << PAGE_SHIFT, cache = (uint64_t)c->cache_frames << PAGE_SHIFT;
 
-	if (free < needed)
-		return too_little(vm, needed, free, why);
-	c->cache_frames +=
-		(uint32_t)MIN((free - needed) / parts_cached(),
-			      MIN(c->gfns, (uint64_t)p->sizes->cache_max - c->cache_frames));
-	c->cache_reserve = MIN(c->cache_frames / 16, p->sizes->reserve_max);
-	return 0;
+	log_info(LOG_DSM,
+		 "home to %llu of %llu MiB; room for %llu MiB of other nodes' pages, "
+		 "for %llu MiB once all of that is in use",
+		 (unsigned long long)(homed >> 20), (unsigned long long)(vm->ram_bytes >> 20),
+		 (unsigned long long)(MIN(cache, all) >> 20),
+		 (unsigned long long)((all - homed) >> 20));
+	if (all - homed < p->node[c->self].ram / 4 && cache > all - homed)
+		log_info(
+			LOG_DSM,
+			"once the guest uses all its memory this node has less than a quarter of its "
+			"RAM for copies, and programs that need more wait for other nodes often; "
+			"a guest with less memory (mem=) leaves more");
 }
 
 int share_init(struct share *s, struct vm *vm, const struct parts *parts, struct why *why)
 {
 	uint16_t slots[PARTS_SLOTS];
+	uint64_t free = pmem_free_bytes(), needed;
 	struct dsm_config c;
 	size_t size;
 	void *mem;
 
 	parts_config(parts, vm->nodes.self, vm->ram_bytes, slots, &c);
-	if (size_cache(vm, parts, &c, why))
-		return ERR_NOMEM;
+	needed = parts_memory(parts, &c, vm->ram_bytes);
+	if (free < needed)
+		return too_little(vm, needed, free, why);
+	parts_cache(parts, &c, vm->ram_bytes, free);
 	size = dsm_size(&c, why);
 	if (!size)
 		return ERR_INVALID;
@@ -426,9 +465,8 @@ int share_init(struct share *s, struct vm *vm, const struct parts *parts, struct
 	s->frames = take(s->frame_count * sizeof(hpa_t));
 	if (!s->frames)
 		return too_little(vm, s->frame_count * sizeof(hpa_t), pmem_free_bytes(), why);
-	log_info(LOG_DSM, "home to %llu of %llu MiB, and room for %llu MiB of other nodes' pages",
-		 (unsigned long long)(dsm_home_frames(s->dsm) >> 8),
-		 (unsigned long long)(c.gfns >> 8), (unsigned long long)(c.cache_frames >> 8));
+	s->most = c.frames;
+	tell_sizes(vm, parts, &c);
 	return 0;
 }
 
@@ -480,7 +518,8 @@ static void share_report(struct vm *vm, struct report *r)
 		    "faults: %llu read, %llu write, %llu execute; %llu answered here, "
 		    "%llu upgrades, %llu zero pages; %llu pages sent, %llu kicks, %llu deferred "
 		    "for %llu us, %llu holds expired, %llu restarts, evicted %llu clean %llu "
-		    "dirty; %llu reads asked to write, %llu in vain; %llu pages asked for ahead",
+		    "dirty, %llu writes waited for a frame; %llu reads asked to write, "
+		    "%llu in vain; %llu pages asked for ahead",
 		    (unsigned long long)s->faults[DSM_READ],
 		    (unsigned long long)s->faults[DSM_WRITE],
 		    (unsigned long long)s->faults[DSM_EXECUTE], (unsigned long long)s->faults_local,
@@ -489,8 +528,8 @@ static void share_report(struct vm *vm, struct report *r)
 		    (unsigned long long)s->deferred, (unsigned long long)s->waited_ns / 1000,
 		    (unsigned long long)s->holds_expired, (unsigned long long)s->restarts,
 		    (unsigned long long)s->evict_clean, (unsigned long long)s->evict_dirty,
-		    (unsigned long long)s->guesses, (unsigned long long)s->guesses_wrong,
-		    (unsigned long long)s->aheads);
+		    (unsigned long long)s->home_waits, (unsigned long long)s->guesses,
+		    (unsigned long long)s->guesses_wrong, (unsigned long long)s->aheads);
 	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
 		report_waits(r, local_cpu(vm, i));
 	for (uint32_t i = 0; i < count; i++)

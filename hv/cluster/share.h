@@ -31,6 +31,8 @@ struct share {
 	struct dsm_actions actions;
 	hpa_t *frames; /* the engine's, 0: not backed yet */
 	uint64_t frame_count;
+	uint64_t taken, most; /* pages of RAM behind them, dropped ones included, and ever */
+	hpa_t dropped; /* the first that is behind none now, 0: none; it begins with the next */
 	_Atomic uint64_t backed;       /* of them */
 	gfn_t kicked[SHARE_KICKS_MAX]; /* DSM_EV_FLUSHED is owed for them */
 	unsigned kick_count;

@@ -42,7 +42,8 @@ static void all_there_is(struct dsm_config *cfg)
 	cfg->ahead_max = 2;
 	cfg->ahead_from = 1;
 	cfg->ahead_shift = 4;
-	cfg->cache_frames = 11;
+	cfg->cache_frames = 11 + PAGES;
+	cfg->frames = (PAGES + 2) / 3 + 10;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -181,7 +181,7 @@ void pmem_free(hpa_t base, unsigned order)
 
 uint64_t pmem_free_bytes(void)
 {
-	return MIB(64);
+	return glue_self()->node->free_bytes;
 }
 
 /* --- hv/base/plat.h --- */

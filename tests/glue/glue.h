@@ -133,6 +133,7 @@ enum { GLUE_IRQ_KICK = 1, GLUE_IRQ_TIMER = 2, GLUE_IRQ_CARD = 4 };
 
 struct glue_node {
 	unsigned id;
+	uint64_t free_bytes; /* what its RAM says is free */
 	struct vm vm;
 	struct link link;
 	struct share share;
@@ -195,6 +196,7 @@ void net_ring(void);
 void machine_cpu(struct runner *r);
 uint64_t machine_faults(void);
 uint64_t machine_evictions(void);
+uint64_t machine_home_waits(void);
 
 /* --- main.c --- */
 
@@ -272,6 +274,7 @@ bool life_done(unsigned cpu); /* true: it is the last */
 #define GFN_ROUND  144u
 #define ROUNDS     4u
 #define GFN_COUNT  150u
+#define GFN_END    (GFN_COUNT + COUNTS) /* no program uses what is behind */
 #define COUNTS     3u
 #define VECTOR_IPI 0x40u /* + sender */
 #define LAST_WORDS "the end of the test"

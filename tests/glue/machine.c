@@ -1,12 +1,16 @@
 /* A node's part in the machine's life, as hv/core/machine.c has it for a real one. */
 #include <string.h>
 
+#include "dsm/dsm_state.h"
 #include "hv/cluster/client.h"
 #include "hv/core/arch.h"
 #include "hv/core/intr.h"
 #include "hv/core/vcpu.h"
 #include "hv/x86/pmem.h"
 #include "tests/glue/glue.h"
+
+#define GUEST MIB(2)
+STATIC_ASSERT(GLUE_GFNS *PAGE_SIZE == GUEST, "all of them can be used");
 
 /* The CPUs of the node meet here before and after each life. */
 static void meet(struct glue_node *n)
@@ -37,6 +41,29 @@ static void number_cpus(struct vm *vm)
 	}
 }
 
+/* Some pages more than it must have, and entries for copies of all pages. */
+static void give_ram(struct glue_node *n, const struct parts *parts)
+{
+	uint16_t slots[PARTS_SLOTS];
+	struct dsm_config c;
+
+	parts_config(parts, n->vm.nodes.self, GUEST, slots, &c);
+	n->free_bytes = parts_memory(parts, &c, GUEST) + KIB(48);
+}
+
+/* As if homed pages that no program uses had been used: all others have to do with the frames left. */
+static void use_the_rest(struct glue_node *n)
+{
+	struct dsm *d = n->share.dsm;
+	uint64_t unused = 0;
+
+	for (gfn_t gfn = GFN_PLAIN + glue.config.pages; gfn < GLUE_GFNS; gfn++)
+		unused += dsm_home(d, gfn) == d->cfg.self && (gfn < GFN_MAIL || gfn >= GFN_END);
+	d->frames_spare -= unused;
+	d->homes_left -= unused;
+	n->share.most -= unused;
+}
+
 static void create(struct glue_node *n)
 {
 	struct parts parts;
@@ -60,9 +87,13 @@ static void create(struct glue_node *n)
 	vm->nodes.count = glue.config.nodes;
 	apic_book_init(&vm->book);
 	link_start(&n->link, vm, &cluster_client);
-	err = remote_join(vm, MIB(2), &parts, &why);
-	if (!err)
+	err = remote_join(vm, GUEST, &parts, &why);
+	if (!err) {
+		give_ram(n, &parts);
 		err = share_init(&n->share, vm, &parts, &why);
+	}
+	if (!err)
+		use_the_rest(n);
 	if (err)
 		glue_wrong("node %u can't be made: %s", n->id, why.text);
 	number_cpus(vm);
@@ -145,10 +176,19 @@ static void check_end(struct glue_node *n)
 		glue_wrong("node %u does not say that %s ended: '%s'", vm->nodes.self, dead, text);
 }
 
+/* No node may ever have taken more RAM than it was made for. */
+static void check_frames(const struct share *s)
+{
+	if (s->taken > s->most)
+		glue_wrong("a node took %llu pages of RAM of %llu", (unsigned long long)s->taken,
+			   (unsigned long long)s->most);
+}
+
 static bool again(struct glue_node *n)
 {
 	remote_stop_all(&n->vm);
 	check_end(n);
+	check_frames(&n->share);
 	if (atomic_load(&n->vm.stop) != VM_RESET)
 		return false;
 	atomic_store(&n->vm.stop, VM_RUNNING);
@@ -206,6 +246,15 @@ uint64_t machine_faults(void)
 
 		sum += s->faults[DSM_READ] + s->faults[DSM_WRITE] - s->faults_local;
 	}
+	return sum;
+}
+
+uint64_t machine_home_waits(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < glue.config.nodes; i++)
+		sum += dsm_stats(glue.nodes[i].share.dsm)->home_waits;
 	return sum;
 }
 

@@ -20,6 +20,11 @@ static unsigned wire_count, sent, pages_sent, mapped, resumed[NODES], stopped;
 
 static uint64_t now; /* when messages arrive */
 
+#define FRAMES 64
+
+static bool backed[NODES][FRAMES]; /* frames filled and not dropped */
+static unsigned backed_count[NODES];
+
 static struct dsm_config config(uint16_t self)
 {
 	static const uint16_t slots[] = {0};
@@ -44,17 +49,49 @@ static struct dsm_config config(uint16_t self)
 				   .heat_sets = 2};
 }
 
+/* Nodes 0 and 1 are home to half of the pages each; they have `spare` frames more than that. */
+static struct dsm_config scarce(uint16_t self, unsigned spare)
+{
+	static const uint16_t slots[] = {0, 1};
+	struct dsm_config c = config(self);
+
+	c.slots = slots;
+	c.slot_count = 2;
+	c.ahead_max = 0;
+	c.cache_frames = PAGES;
+	c.frames = (self < 2 ? PAGES / 2 : 0) + spare;
+	return c;
+}
+
+static void start_node(uint16_t n, const struct dsm_config *c)
+{
+	size_t size = dsm_size(c, NULL);
+
+	assert_int_not_equal(size, 0);
+	nodes[n] = dsm_init(aligned_alloc(16, (size + 15) / 16 * 16), c);
+}
+
+static void start_scarce(unsigned spare)
+{
+	for (uint16_t n = 0; n < NODES; n++) {
+		struct dsm_config c = scarce(n, spare);
+
+		free(nodes[n]);
+		start_node(n, &c);
+	}
+}
+
 static int start(void **state)
 {
 	wire_count = sent = pages_sent = mapped = stopped = 0;
 	now = 0;
 	memset(resumed, 0, sizeof(resumed));
+	memset(backed, 0, sizeof(backed));
+	memset(backed_count, 0, sizeof(backed_count));
 	for (uint16_t n = 0; n < NODES; n++) {
 		struct dsm_config c = config(n);
-		size_t size = dsm_size(&c, NULL);
 
-		assert_int_not_equal(size, 0);
-		nodes[n] = dsm_init(aligned_alloc(16, (size + 15) / 16 * 16), &c);
+		start_node(n, &c);
 	}
 	return 0;
 }
@@ -64,6 +101,14 @@ static int finish(void **state)
 	for (unsigned n = 0; n < NODES; n++)
 		free(nodes[n]);
 	return 0;
+}
+
+static void back(uint16_t node, uint64_t frame, bool is)
+{
+	assert_true(frame < FRAMES);
+	backed_count[node] += is;
+	backed_count[node] -= backed[node][frame];
+	backed[node][frame] = is;
 }
 
 static int step(uint16_t node, struct dsm_event in)
@@ -82,6 +127,8 @@ static int step(uint16_t node, struct dsm_event in)
 			sent++;
 			pages_sent += !!(a->msg.flags & DSM_F_PAGE);
 		}
+		if (a->kind == DSM_ACT_FILL || a->kind == DSM_ACT_ZERO || a->kind == DSM_ACT_DROP)
+			back(node, a->frame, a->kind != DSM_ACT_DROP);
 		mapped += a->kind == DSM_ACT_MAP;
 		resumed[node] += a->kind == DSM_ACT_RESUME;
 		stopped += a->kind == DSM_ACT_STOP;
@@ -154,6 +201,10 @@ static void configuration_is_checked(void **state)
 	c.cache_frames = 8;
 	assert_int_equal(dsm_size(&c, &why), 0);
 	assert_non_null(strstr(why.text, "8 frames"));
+	c = scarce(0, 0);
+	c.frames = dsm_copies_least(&c);
+	assert_int_equal(dsm_size(&c, &why), 0);
+	assert_non_null(strstr(why.text, "4 frames in all"));
 	c = config(0);
 	c.self = 3;
 	assert_int_equal(dsm_size(&c, &why), 0);
@@ -414,6 +465,61 @@ static void pages_asked_ahead_leave_frames_free(void **state)
 	assert_in_range(dsm_stats(nodes[1])->aheads, 8, 15);
 }
 
+static void copies_have_frames_that_homes_dont_need(void **state)
+{
+	start_scarce(5);
+	for (gfn_t gfn = 1; gfn < PAGES; gfn += 2)
+		access_page(0, gfn, false);
+	assert_int_equal(backed_count[0], PAGES / 2);
+	/* Reads of what nobody has written need no frame at home. */
+	assert_int_equal(dsm_stats(nodes[1])->home_waits, 0);
+	assert_int_equal(backed_count[1], 0);
+	for (gfn_t gfn = 0; gfn < 10; gfn += 2)
+		assert_int_equal(access_page(2, gfn, true), 2);
+	assert_int_equal(dsm_stats(nodes[0])->evict_clean, 0);
+	/* All 21 are taken: each one more costs a copy, and its put and put-ack. */
+	for (gfn_t gfn = 10; gfn < PAGES; gfn += 2) {
+		assert_in_range(backed_count[0], 1, 21);
+		assert_int_equal(access_page(0, gfn, true), 2);
+	}
+	assert_int_equal(dsm_stats(nodes[0])->home_waits, 11);
+	assert_int_equal(dsm_stats(nodes[0])->evict_clean, 11);
+}
+
+/* Each evicts pages that it owns to the other, which has no frame free and waits for one as well. */
+static void full_nodes_take_back_their_pages(void **state)
+{
+	start_scarce(5);
+	for (gfn_t gfn = 0; gfn < PAGES; gfn++) {
+		access_page(gfn % 2 ? 0 : 1, gfn, true);
+		assert_true(backed_count[0] <= 21 && backed_count[1] <= 21);
+	}
+	assert_true(dsm_stats(nodes[0])->home_waits && dsm_stats(nodes[1])->home_waits);
+	assert_true(dsm_stats(nodes[0])->evict_dirty && dsm_stats(nodes[1])->evict_dirty);
+	for (gfn_t gfn = 0; gfn < PAGES; gfn++) {
+		access_page(gfn % 2 ? 1 : 0, gfn, false);
+		assert_true(backed_count[0] <= 21 && backed_count[1] <= 21);
+	}
+	assert_int_equal(stopped, 0);
+}
+
+static void what_is_no_memory_is_not_granted(void **state)
+{
+	start_scarce(5);
+	free(nodes[0]);
+	struct dsm_config c = scarce(0, 0);
+
+	c.frames = dsm_copies_least(&c) + 3;
+	start_node(0, &c);
+	for (gfn_t gfn = 0; gfn < 6; gfn += 2)
+		access_page(1, gfn, true);
+	assert_int_equal(stopped, 0);
+	step(1, (struct dsm_event){.kind = DSM_EV_FAULT, .gfn = 6, .access = DSM_WRITE});
+	deliver_all();
+	assert_int_equal(stopped, 1);
+	assert_non_null(strstr(dsm_stop_reason(nodes[0]), "more pages"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +539,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(known_pages_end_a_row_at_their_home, start, finish),
 		cmocka_unit_test_setup_teardown(a_row_ends_where_a_hole_may_begin, start, finish),
 		cmocka_unit_test_setup_teardown(pages_asked_ahead_leave_frames_free, start, finish),
+		cmocka_unit_test_setup_teardown(copies_have_frames_that_homes_dont_need, start,
+						finish),
+		cmocka_unit_test_setup_teardown(full_nodes_take_back_their_pages, start, finish),
+		cmocka_unit_test_setup_teardown(what_is_no_memory_is_not_granted, start, finish),
 		cmocka_unit_test_setup_teardown(heat_finds_the_hot_page, start, finish),
 	};
 

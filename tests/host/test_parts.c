@@ -86,6 +86,77 @@ static void most_of_it_is_the_guests(void **state)
 		}
 }
 
+/* Node 0's engine, with all its RAM. */
+static struct dsm_config grown(uint64_t guest)
+{
+	static uint16_t slots[PARTS_SLOTS];
+	uint64_t ram = p.node[0].ram - parts_link_memory(&p);
+	struct dsm_config c;
+	struct why why;
+
+	parts_config(&p, 0, guest, slots, &c);
+	parts_cache(&p, &c, guest, ram);
+	assert_true(parts_memory(&p, &c, guest) <= ram);
+	assert_int_not_equal(dsm_size(&c, &why), 0);
+	assert_true(c.frames >= parts_homed(&c, guest) + dsm_copies_least(&c) + 1);
+	assert_true(c.frames <= parts_homed(&c, guest) + c.cache_frames);
+	return c;
+}
+
+/* What homed pages don't need yet is there for copies: nearly all of the others' pages, or all RAM. */
+static void copies_may_have_what_homes_dont_need(void **state)
+{
+	static const uint64_t each[] = {MIB(170), MIB(500), GIB(1), GIB(4)};
+
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned count = 2; count <= 4; count++) {
+			uint64_t guest, others;
+			struct dsm_config c;
+
+			make(count, each[i], 2);
+			guest = parts_most(&p);
+			c = grown(guest);
+			others = (guest >> PAGE_SHIFT) - parts_homed(&c, guest);
+			assert_true(c.cache_frames >= MIN(others, c.frames) / 100 * 95);
+			/* And what is left once they need it is not much less than it could be. */
+			assert_true((c.frames - parts_homed(&c, guest)) << PAGE_SHIFT >=
+				    each[i] / 40);
+		}
+	/* With plenty of RAM each page has a frame of its own. */
+	make(2, GIB(1), 1);
+	struct dsm_config c = grown(MIB(256));
+
+	assert_int_equal(c.cache_frames, (MIB(256) >> PAGE_SHIFT) - parts_homed(&c, MIB(256)));
+	assert_int_equal(c.frames, MIB(256) >> PAGE_SHIFT);
+}
+
+/* The largest that somebody can ask for, by mem=. */
+static uint64_t largest(void)
+{
+	uint64_t guest = parts_most(&p);
+	struct why why;
+
+	while (!parts_check(&p, guest + PARTS_GUEST_UNITS, &why))
+		guest += PARTS_GUEST_UNITS;
+	return guest;
+}
+
+/* However little is over, no more than half of it goes into tables; many CPUs need many copies at once. */
+static void the_largest_guest_leaves_some_frames(void **state)
+{
+	make(2, MIB(512), 1);
+	for (uint64_t guest = largest(); guest > parts_most(&p); guest -= PARTS_GUEST_UNITS) {
+		uint64_t ram = p.node[0].ram - parts_link_memory(&p);
+		uint64_t over = ram - (taken(0, guest) - parts_link_memory(&p));
+		struct dsm_config c = grown(guest);
+
+		assert_true(c.frames >=
+			    parts_homed(&c, guest) + share_usual.cache_min + over / 2 / PAGE_SIZE);
+	}
+	make(2, GIB(1), 64);
+	grown(largest());
+}
+
 static void a_node_with_too_little_is_named(void **state)
 {
 	struct why why;
@@ -124,6 +195,8 @@ int main(void)
 		cmocka_unit_test(what_is_chosen_fits),
 		cmocka_unit_test(eight_small_nodes),
 		cmocka_unit_test(most_of_it_is_the_guests),
+		cmocka_unit_test(copies_may_have_what_homes_dont_need),
+		cmocka_unit_test(the_largest_guest_leaves_some_frames),
 		cmocka_unit_test(a_node_with_too_little_is_named),
 		cmocka_unit_test(homes_follow_the_ram),
 	};

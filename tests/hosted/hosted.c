@@ -189,6 +189,8 @@ static void carry_out(struct hosted_node *n, const struct dsm_action *a, gfn_t g
 			gfn = n->frame_gfn[a->frame];
 		memset(page_at(n, gfn), 0, PAGE_SIZE);
 		return;
+	case DSM_ACT_DROP:
+		return;
 	case DSM_ACT_MAP:
 		protect(n, a->gfn, a->perm);
 		return;

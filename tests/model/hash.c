@@ -78,7 +78,7 @@ static void mix_page(struct hash *h, const struct symmetry *y, const struct worl
 		const uint64_t *dir = dsm_dir(d, page);
 
 		hash_mix(h, map_set(y, dir[1]) | y->node[dir_get(*dir, DIR_OWNER)] << 8 |
-				    (uint64_t)(ver == 0) << 12);
+				    (uint64_t)(ver == 0) << 12 | (*dir & DIR_FRAME));
 	}
 }
 
@@ -125,9 +125,31 @@ uint64_t world_agent_code(const struct symmetry *y, const struct world *w, unsig
 	return code;
 }
 
+/* Which copy goes when a frame is needed, and which request waits for one. */
+static void mix_frames(struct hash *h, const struct symmetry *y, const struct world *w, unsigned n)
+{
+	const struct dsm *d = world_dsm(w, n);
+
+	hash_mix(h, d->clock_hand);
+	for (uint32_t i = 0; i < d->cfg.cache_frames; i++) {
+		const struct page *p = &dsm_pages(d)[i];
+
+		hash_mix(h, p->used ? 1u + y->page[p->gfn] + 16u * p->touched : p->next + 32ull);
+	}
+	hash_mix(h, d->free_cache);
+	for (uint32_t i = 0; i < d->wish_count; i++) {
+		const struct wish *x = frame_wish(d, i);
+
+		hash_mix(h, 1 + y->node[x->from] + 16 * y->page[x->msg.gfn] + 256 * x->msg.flags +
+				    4096 * (x->msg.version == 0));
+	}
+}
+
 void world_mix_node(struct hash *h, const struct symmetry *y, const struct world *w, unsigned n)
 {
 	hash_mix(h, w->lost[n]);
+	if (world_cfg.frames[n])
+		mix_frames(h, y, w, n);
 	for (unsigned p = 0; p < world_cfg.pages; p++)
 		mix_page(h, y, w, n, y->page_at[p]);
 	for (unsigned i = 0; i < world_cfg.nodes; i++) {

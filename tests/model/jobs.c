@@ -15,6 +15,16 @@ static const struct op single[] = {
 	{"read p1", 1, {R(1)}}, {"write p1", 1, {W(1)}},
 };
 
+static const struct op mixed[] = {
+	{"read p0", 1, {R(0)}}, {"write p1", 1, {W(1)}},
+	{"read p2", 1, {R(2)}}, {"write p3", 1, {W(3)}},
+};
+
+static const struct op writes[] = {
+	{"write p0", 1, {W(0)}}, {"write p1", 1, {W(1)}},
+	{"write p2", 1, {W(2)}}, {"write p3", 1, {W(3)}},
+};
+
 /* Instructions that need both pages, in both orders, for writing or mixed. */
 static const struct op both[] = {
 	{"write p0, p1", 2, {W(0), W(1)}}, {"write p1, p0", 2, {W(1), W(0)}},
@@ -65,6 +75,14 @@ const struct explore explore_jobs[] = {
 	 {2, 1, 3, 1, {0, 1, 0}, 0, 0, 2}, three, 5, 3, .evictions = 1, .table_bits = 24},
 	{"3 nodes, 3 pages, 2 operations each in turn, pages asked for ahead",
 	 {3, 1, 3, 1, {0, 1, 2}, 0, 0, 2}, three, 5, 2, .table_bits = 24},
+	{"2 nodes, 4 pages, 4 operations each in turn, frames run out",
+	 {2, 1, 4, 1, {0, 0, 1, 1}, .frames = {3, 3}}, mixed, 4, 4, .table_bits = 24},
+	{"2 nodes, 4 pages, 6 operations each in turn, frames run out",
+	 {2, 1, 4, 1, {0, 0, 1, 1}, .frames = {3, 3}}, writes, 4, 6, .table_bits = 24},
+	{"3 nodes, 4 pages, 2 operations each in turn, frames run out",
+	 {3, 1, 4, 1, {0, 0, 1, 1}, .frames = {3, 3, 2}}, writes, 4, 2, .table_bits = 24},
+	{"3 nodes, 3 pages, 2 operations each in turn, frames run out",
+	 {3, 1, 3, 1, {0, 1, 2}, .frames = {2, 2, 2}}, writes, 3, 2, .table_bits = 24},
 	{"3 nodes, 2 pages, 2 vCPUs each, 1 operation each",
 	 {3, 2, 2, 1, {0, 1}}, single, 4, 1, .table_bits = 24},
 	{"3 nodes, 2 pages at one home, 2 vCPUs each, 1 operation each",

@@ -24,7 +24,7 @@ $(MODEL_OUT)/mutants: tests/model/mutants.c $(MODEL_WALK) $(MODEL_LITMUS) $(MODE
 	  $(filter %.c,$^) -o $@
 
 # Without sanitizers in half the time; with them where there are fewer states, which lead through the same code.
-EXPLORE_SHORT := 0 1 2 3 4 5 7 8 9 10 11 12 13 14 16 18 19
+EXPLORE_SHORT := 0 1 2 3 4 5 7 8 9 10 11 12 13 14 16 18 19 21 23 24
 $(MODEL_OUT)/explore-fast: tests/model/main.c $(MODEL_WALK) $(MODEL_ENGINE) $(MODEL_HEADS)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -flto $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers $(filter %.c,$^) -o $@

@@ -28,7 +28,8 @@ static struct dsm_config node_config(unsigned self)
 		.slot_count = world_cfg.pages,
 		.slots = world_cfg.home,
 		.cache_frames = world_cfg.agents * (world_cfg.set_max + world_cfg.kept_max) +
-				world_cfg.ahead_max + 1u,
+				world_cfg.ahead_max + 1u + (world_cfg.frames[self] ? W_PAGES : 0),
+		.frames = world_cfg.frames[self],
 		.hold_ns = 1000,
 		.hold_max_ns = 100000,
 	};
@@ -63,6 +64,14 @@ void world_init(struct world *w)
 	}
 }
 
+static void back(struct world *w, unsigned node, uint64_t frame)
+{
+	w->backed[node] |= (uint16_t)BIT(frame);
+	if (world_cfg.frames[node] &&
+	    (unsigned)__builtin_popcount(w->backed[node]) > world_cfg.frames[node])
+		w->broken = "a node needs more frames than it has";
+}
+
 static void carry_out(struct world *w, unsigned node, const struct dsm_action *a, uint8_t content)
 {
 	struct world_chan *c;
@@ -79,9 +88,15 @@ static void carry_out(struct world *w, unsigned node, const struct dsm_action *a
 		return;
 	case DSM_ACT_FILL:
 		w->content[node][a->frame] = content;
+		back(w, node, a->frame);
 		return;
 	case DSM_ACT_ZERO:
 		w->content[node][a->frame] = w->zero[a->gfn];
+		back(w, node, a->frame);
+		return;
+	case DSM_ACT_DROP:
+		w->content[node][a->frame] = 0;
+		w->backed[node] &= (uint16_t)~BIT(a->frame);
 		return;
 	case DSM_ACT_MAP:
 		w->tlb[node][a->gfn].perm = (uint8_t)a->perm;
@@ -219,6 +234,8 @@ static bool waits_for_hold(const struct dsm *d, gfn_t gfn)
 bool world_quiet(const struct world *w)
 {
 	for (unsigned n = 0; n < world_cfg.nodes; n++) {
+		if (world_dsm(w, n)->wish_count)
+			return false;
 		for (unsigned a = 0; a < world_cfg.agents; a++) {
 			if (dsm_agents(world_dsm(w, n))[a].state == AGENT_WAIT)
 				return false;

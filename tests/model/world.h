@@ -12,14 +12,15 @@
 #define W_AGENTS 4
 #define W_FRAMES 16
 #define W_CHAN   12
-#define W_BYTES  4864 /* of one node's engine, without its statistics */
+#define W_BYTES  5120 /* of one node's engine, without its statistics */
 
 struct world_config {
 	uint16_t nodes, agents, pages, set_max;
 	uint16_t home[W_PAGES];
 	uint16_t kept_max;
-	uint16_t guesses;   /* one write makes the next read ask for the right to write */
-	uint16_t ahead_max; /* one page written first makes it ask for the next */
+	uint16_t guesses;        /* one write makes the next read ask for the right to write */
+	uint16_t ahead_max;      /* one page written first makes it ask for the next */
+	uint8_t frames[W_NODES]; /* each node has in all, 0: plenty */
 };
 
 struct world_msg {
@@ -45,7 +46,8 @@ struct world {
 	struct world_chan chan[W_NODES][W_NODES][2];
 	struct world_tlb tlb[W_NODES][W_PAGES];
 	uint8_t content[W_NODES][W_FRAMES];
-	uint8_t zero[W_PAGES]; /* what a page of zeros counts as */
+	uint16_t backed[W_NODES]; /* a bit for each frame that was filled and not dropped */
+	uint8_t zero[W_PAGES];    /* what a page of zeros counts as */
 	uint8_t resumed[W_NODES][W_AGENTS];
 	uint8_t lost[W_NODES]; /* this node was told that another is gone */
 	const char *broken;    /* what an engine said when it stopped, or what the channels saw */

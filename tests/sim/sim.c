@@ -75,6 +75,14 @@ void sim_wrong(struct sim *s, const char *what)
 		s->r.wrong = what;
 }
 
+static void back(struct sim *s, struct sim_node *node, uint64_t frame)
+{
+	node->backed_count += !node->backed[frame];
+	node->backed[frame] = true;
+	if (node->backed_count > node->frames)
+		sim_wrong(s, "a node needs more frames than it has");
+}
+
 static void carry_out(struct sim *s, uint16_t n, const struct dsm_action *a, uint64_t content)
 {
 	struct sim_node *node = &s->nodes[n];
@@ -84,10 +92,17 @@ static void carry_out(struct sim *s, uint16_t n, const struct dsm_action *a, uin
 		sim_send(s, n, a);
 		return;
 	case DSM_ACT_FILL:
+		back(s, node, a->frame);
 		node->content[a->frame] = content;
 		return;
 	case DSM_ACT_ZERO:
+		back(s, node, a->frame);
 		node->content[a->frame] = 0;
+		return;
+	case DSM_ACT_DROP:
+		node->backed_count -= node->backed[a->frame];
+		node->backed[a->frame] = false;
+		node->content[a->frame] = NOBODYS;
 		return;
 	case DSM_ACT_MAP:
 		node->tlb[a->gfn].perm = (uint8_t)a->perm;
@@ -292,19 +307,24 @@ static void start_node(struct sim *s, uint16_t n, const uint16_t *slots)
 		.ahead_shift = 4,
 	};
 	struct why why;
-	size_t size = dsm_size(&cfg, &why);
+	uint64_t homed = (s->cfg.gfns + cfg.nodes - 1 - n) / cfg.nodes, frames;
+	size_t size;
 
+	if (s->cfg.spare_frames)
+		cfg.frames = homed + s->cfg.spare_frames;
+	size = dsm_size(&cfg, &why);
 	if (!size) {
 		fprintf(stderr, "sim: %s\n", why.text);
 		exit(2);
 	}
 	node->dsm = dsm_init(must(aligned_alloc(16, align_up(size, 16))), &cfg);
 	node->tlb = must(calloc(s->cfg.gfns, sizeof(*node->tlb)));
-	node->content =
-		must(calloc(dsm_home_frames(node->dsm) + cfg.cache_frames, sizeof(uint64_t)));
-	/* What lay in the frames before the guest started is nobody's business. */
-	memset(node->content, 0xee,
-	       sizeof(uint64_t) * (dsm_home_frames(node->dsm) + cfg.cache_frames));
+	frames = dsm_home_frames(node->dsm) + cfg.cache_frames;
+	node->content = must(calloc(frames, sizeof(uint64_t)));
+	node->backed = must(calloc(frames, sizeof(bool)));
+	node->frames = cfg.frames ? cfg.frames : frames;
+	for (uint64_t i = 0; i < frames; i++)
+		node->content[i] = NOBODYS;
 	node->agents = must(calloc(s->cfg.agents, sizeof(*node->agents)));
 	node->tick_at = node->wake_at = UINT64_MAX;
 	s->r.node_bytes = size;
@@ -341,6 +361,7 @@ static void collect(struct sim *s)
 			s->r.messages += st->sent[t];
 		s->r.pages += st->pages_sent;
 		s->r.evictions += st->evict_clean + st->evict_dirty;
+		s->r.home_waits += st->home_waits;
 		s->r.deferred += st->deferred;
 		s->r.waited_ns += st->waited_ns;
 		s->r.expired += st->holds_expired;
@@ -378,6 +399,7 @@ static void free_all(struct sim *s)
 		free(node->dsm);
 		free(node->tlb);
 		free(node->content);
+		free(node->backed);
 		free(node->agents);
 		free(node->peers);
 		free(node->pool);

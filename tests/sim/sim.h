@@ -33,7 +33,9 @@ struct sim_config {
 	uint64_t seed;
 	uint64_t gfns;
 	uint32_t cache_frames; /* 0: plenty */
-	uint16_t ahead_max;    /* as in dsm_config; two pages written first make it ask for more */
+	uint32_t
+		spare_frames; /* besides one for each page homed at a node; 0: one for each of the cache's */
+	uint16_t ahead_max; /* as in dsm_config; two pages written first make it ask for more */
 	uint32_t guesses; /* as in dsm_config; two writes make a read ask for the right to write */
 	/* as in dsm_config; then agents don't say when an instruction has retired */
 	uint16_t kept_max;
@@ -50,7 +52,7 @@ struct sim_result {
 	/* NULL: every read was right and all work was done (or rightly stopped) */
 	const char *wrong;
 	uint64_t time_ns, ops, faults, messages, pages, bytes, frames, resent;
-	uint64_t evictions, deferred, waited_ns, expired;
+	uint64_t evictions, home_waits, deferred, waited_ns, expired;
 	uint64_t worst_messages; /* for one fault, invalidations included */
 	struct hist read_ns, write_ns;
 	double fairness; /* Jain's index of the nodes' rates: 1 is even */

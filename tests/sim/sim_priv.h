@@ -13,6 +13,9 @@ enum sim_event_kind {
 	SIM_LOSE,
 };
 
+/* What lies in a frame that nobody has filled. */
+#define NOBODYS 0xeeeeeeeeeeeeeeeeull
+
 struct sim_event {
 	uint64_t at, seq;
 	enum sim_event_kind kind;
@@ -52,6 +55,8 @@ struct sim_node {
 	struct dsm *dsm;
 	struct sim_tlb *tlb;
 	uint64_t *content; /* of frames: the number of the last write in it */
+	bool *backed;      /* frames filled and not dropped */
+	uint64_t backed_count, frames;
 	struct sim_agent *agents;
 	uint64_t tick_at, wake_at, egress_at;
 	bool dead, stopped;
