@@ -220,10 +220,43 @@ static void bench_stream(unsigned iters, const void *arg)
 	    (unsigned long long)again / (PASSES - 1), suite.fill, suite.cpu[suite.cpus - 1]);
 }
 
+/* How many primes there are, where that is well known; 0: it is not. */
+static unsigned primes_below(unsigned millions)
+{
+	return millions == 1 ? 78498 : millions == 10 ? 664579 : millions == 100 ? 5761455 : 0;
+}
+
+/* One CPU and as many million bytes: more than its node caches of other nodes' memory, if need be. */
+static void bench_sieve(unsigned iters, const void *arg)
+{
+	uint32_t bytes = iters * 1000000, primes = 0;
+	uint64_t start = now_us(), filled;
+	uint8_t *composite =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	need(composite != MAP_FAILED, "mmap");
+	pin(suite.cpu[0]);
+	for (uint32_t i = 0; i < bytes; i++)
+		composite[i] = i < 2;
+	filled = now_us();
+	for (uint32_t i = 2; i * i < bytes; i++)
+		for (uint32_t k = i * i; !composite[i] && k < bytes; k += i)
+			composite[k] = 1;
+	for (uint32_t i = 0; i < bytes; i++)
+		primes += !composite[i];
+	primes += suite.broken;
+	if (primes_below(iters) && primes != primes_below(iters))
+		fail("there are %u primes below %u, and %u were found", primes_below(iters), bytes,
+		     primes);
+	say("us=%llu fill_us=%llu primes=%u megabytes=%u", (unsigned long long)(now_us() - start),
+	    (unsigned long long)(filled - start), primes, iters);
+}
+
 const struct test bench_tests[] = {
 	{"bench.ep", 1, 1, bench_ep, NULL},
 	{"bench.processes", 1, 100, bench_processes, NULL},
 	{"bench.pingpong", 2, 1, bench_pingpong, NULL},
 	{"bench.stream", 1, 1, bench_stream, NULL},
+	{"bench.sieve", 1, 1, bench_sieve, NULL},
 	{0},
 };
