@@ -84,6 +84,7 @@ class Report(unittest.TestCase):
         def side(boot_us, ep_us):
             found = bench.times(LOG, CONSOLE, 2)
             found["boot"]["us"], found["ep"]["us"] = boot_us, ep_us
+            found["sieve"] = {"us": 8 * ep_us, "megabytes": 100, "evictions": 77}
             return found, {"nested page faults": 5}
 
         with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -93,6 +94,7 @@ class Report(unittest.TestCase):
     def test_aims(self):
         self.assertEqual(self.report(1500000, 526000)[0], [])
         self.assertEqual(self.report(1510000, 530000)[0], ["boot", "ep"])
+        self.assertEqual(self.report(1500000, 1110000)[0], ["ep", "sieve"])
 
     def test_table(self):
         said = self.report(3000000, 500000)[1]
@@ -100,6 +102,8 @@ class Report(unittest.TestCase):
         self.assertRegex(said, r"EP\S* .* +1\.000 +0\.500 +0\.50 +.*: met\n")
         self.assertRegex(said, r"what the host allows \* +0\.512 +0\.51\n")
         self.assertRegex(said, r"ping-pong: 9 hand-overs +0\.600 +0\.600 +1\.00\n")
+        self.assertRegex(said, r"sieve: 100 MB, one thread +8\.000 +4\.000 +0\.50 +at most 1\.1: met\n- evictions")
+        self.assertRegex(said, r"- evictions +77\n")
         self.assertRegex(said, r"nested page faults +5 +5\n")
         self.assertRegex(said, r"messages +- +-\n")
 
