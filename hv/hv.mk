@@ -1,7 +1,7 @@
 # The hypervisor's core: one freestanding ELF, carried by both boot images.
 
 # Code that builds into the hypervisor and into host programs alike.
-PORTABLE_DIRS := hv/base apic dsm guest net/aoe net/pages net/transport
+PORTABLE_DIRS := hv/base hv/place apic dsm guest net/aoe net/pages net/transport
 PORTABLE_SRC  := $(filter-out hv/base/string.c,$(foreach d,$(PORTABLE_DIRS),$(wildcard $(d)/*.c)))
 
 HV_ROOMS := $(addprefix hv/,x86 virt vmx svm insn cpu image cluster dev core)

@@ -14,6 +14,7 @@ ROOM_TABLE := \
   core:hv/core:test_vtlb \
   cluster:hv/cluster:test_pagewire,check-glue,check-glue \
   dev:hv/dev:test_netcard,test_netdisk,test_virtdev,test_devices,test_lan_rules \
+  place:hv/place:check-placement \
   apic:apic:test_apic_%,test_lapic%,test_ioapic,fuzz_lapic,check-tsan \
   guest:guest:test_virt%,fuzz_virtio \
   dsm:dsm:test_dsm%,fuzz_dsm,check-sim,check-explore-short \
