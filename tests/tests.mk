@@ -82,6 +82,7 @@ include tests/fuzz/fuzz.mk
 include tests/guest/guest.mk
 include tests/model/model.mk
 include tests/sim/sim.mk
+include tests/place/place.mk
 include tests/glue/glue.mk
 include tests/hosted/hosted.mk
 include tests/rooms.mk
