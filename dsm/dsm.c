@@ -134,7 +134,7 @@ int dsm_step(struct dsm *d, const struct dsm_event *in, struct dsm_actions *out)
 	if (err == 0)
 		err = step_own(&s);
 	/* An eviction makes a frame free, and so does an invalidation. */
-	if (err == 0 && !d->stopped)
+	if (err == 0 && !d->stopped && d->wish_count)
 		err = frames_grant(&s);
 	if (err == 0 && !d->stopped)
 		agents_wake_frames(&s);

@@ -164,6 +164,14 @@ static inline bool page_readable(const struct page *p)
 	return p->state != PAGE_NONE;
 }
 
+/* Frames that an agent may take, or ask for; below 0: so many requests wait before it. */
+static inline int64_t frames_left(const struct dsm *d)
+{
+	int64_t spare = (int64_t)d->frames_spare - (int64_t)d->wish_count;
+
+	return MIN(spare, (int64_t)d->frames_free);
+}
+
 /* dsm.c */
 struct dsm_action *step_act(struct step *s, enum dsm_action_kind kind);
 void step_send(struct step *s, uint16_t node, const struct dsm_msg *m, const struct page *from);
@@ -176,8 +184,6 @@ struct page *page_find(const struct dsm *d, gfn_t gfn);
 struct page *page_get(struct dsm *d, gfn_t gfn); /* made when there is none; NULL: no frame free */
 void page_free(struct dsm *d,
 	       struct page *p); /* nothing is going on, and a copy is none any more */
-/* Frames that an agent may take, or ask for; below 0: so many requests wait before it. */
-int64_t frames_left(const struct dsm *d);
 uint64_t page_frame(const struct dsm *d, const struct page *p);
 bool page_homed(const struct dsm *d, const struct page *p);
 struct item *item_push(struct dsm *d, struct page *p); /* NULL: the table is full */

@@ -71,13 +71,6 @@ struct page *page_find(const struct dsm *d, gfn_t gfn)
 	return NULL;
 }
 
-int64_t frames_left(const struct dsm *d)
-{
-	int64_t spare = (int64_t)d->frames_spare - (int64_t)d->wish_count;
-
-	return MIN(spare, (int64_t)d->frames_free);
-}
-
 struct page *page_get(struct dsm *d, gfn_t gfn)
 {
 	struct page *p = page_find(d, gfn);
