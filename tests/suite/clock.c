@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/times.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,9 +96,120 @@ static void test_sleep(unsigned iters, const void *arg)
 	say("%u sleeps", iters * suite.cpus);
 }
 
+/*
+ * On CPUs that do nothing else, timers of two kinds: those that the kernel sets a clock for, and those that
+ * it looks at when it ticks. And its count of ticks itself, which some CPU keeps. Amalgam lets the
+ * timer of a CPU that waits for other nodes be late, and a sleeping one's ticks: by a second at most.
+ */
+#define MS          1000000ull
+#define LATE_MAX    (1250 * MS)
+#define TICKS_EARLY (60 * MS)
+
+struct idle {
+	unsigned iters;
+	uint64_t late[2][MAX_CPUS]; /* by kind; the most */
+	uint64_t behind[MAX_CPUS];  /* the count of ticks; the most */
+	uint64_t start, ticks;
+};
+
+static void wait_by_clock(uint64_t ns)
+{
+	struct timespec wish = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+	need(nanosleep(&wish, NULL) == 0, "nanosleep");
+}
+
+/* For a message that nobody sends. */
+static void wait_by_ticks(uint64_t ns)
+{
+	struct timeval limit = {.tv_sec = ns / 1000000000, .tv_usec = ns % 1000000000 / 1000};
+	int pair[2];
+	char byte;
+
+	need(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
+	need(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0,
+	     "SO_RCVTIMEO");
+	need(recv(pair[0], &byte, 1, 0) < 0, "a message came");
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* The kernel's count of ticks, ns. */
+static uint64_t ticks_ns(void)
+{
+	struct tms unused;
+
+	return (uint64_t)times(&unused) * (1000000000 / sysconf(_SC_CLK_TCK));
+}
+
+static void note(uint64_t *most, uint64_t value)
+{
+	if (value > *most)
+		*most = value;
+}
+
+static void check_ticks(struct idle *s, unsigned me)
+{
+	int64_t ticked = (int64_t)(ticks_ns() - s->ticks);
+	int64_t behind = (int64_t)(now_ns() - s->start) - ticked;
+
+	if (behind < -(int64_t)TICKS_EARLY || behind > (int64_t)LATE_MAX)
+		fail("on CPU %d the kernel's ticks are %d ms behind its clock", suite.cpu[me],
+		     (int)(behind / (int64_t)MS));
+	note(&s->behind[me], behind > 0 ? behind : 0);
+}
+
+static void wait_idle(struct idle *s, unsigned me, unsigned kind, uint64_t ns)
+{
+	static void (*const wait[])(uint64_t ns) = {wait_by_clock, wait_by_ticks};
+	uint64_t start = now_ns(), late;
+
+	wait[kind](suite.broken ? 2 * ns : ns);
+	late = now_ns() - start - ns;
+	if ((int64_t)late < 0 || late > ns / 8 + LATE_MAX)
+		fail("on CPU %d a wait of %u ms by its %s took %d ms more", suite.cpu[me],
+		     (unsigned)(ns / MS), kind ? "ticks" : "clock",
+		     (int)((int64_t)late / (int64_t)MS));
+	note(&s->late[kind][me], late);
+	check_ticks(s, me);
+}
+
+static void idle_member(unsigned me, void *arg)
+{
+	static const unsigned ms[] = {250, 1000, 4000};
+	struct idle *s = arg;
+
+	for (unsigned i = 0; i < s->iters; i++)
+		for (unsigned kind = 0; kind < 2; kind++)
+			for (unsigned n = 0; n < sizeof(ms) / sizeof(*ms); n++)
+				wait_idle(s, me, kind, ms[n] * MS);
+}
+
+static void say_ms(const char *what, const uint64_t *ns)
+{
+	say(", %s", what);
+	for (unsigned i = 0; i < suite.cpus; i++)
+		say(" %u", (unsigned)(ns[i] / MS));
+}
+
+static void test_idle(unsigned iters, const void *arg)
+{
+	struct idle *s = shared_memory(sizeof(*s));
+
+	s->iters = iters;
+	s->ticks = ticks_ns();
+	s->start = now_ns();
+	team_run(suite.cpus, 0, idle_member, s);
+	say("at most ms late");
+	say_ms("by the clock", s->late[0]);
+	say_ms("by ticks", s->late[1]);
+	say_ms("ticks behind", s->behind);
+}
+
 const struct test clock_tests[] = {
 	{"clock.monotonic", 2, 10, test_ring, now_ns},
 	{"clock.tsc", 2, 10, test_ring, rdtsc_ordered},
 	{"clock.sleep", 1, 1000, test_sleep, NULL},
+	{"clock.idle", 1, 100000, test_idle, NULL},
 	{0},
 };
