@@ -39,6 +39,8 @@ $(HOST_OUT)/test_%: $(HOST_OUT)/tests/host/test_%.o $(HOST_COMMON) $(HOST_LIB)
 
 # Serial ports and a network for hv/dev.
 $(addprefix $(HOST_OUT)/test_,devices virtdev netcard netdisk): $(HOST_OUT)/tests/host/dev_double.o
+# Not in the library: other tests have doubles of it.
+$(HOST_OUT)/test_intr: $(HOST_OUT)/hv/core/intr.o
 # The emulator's surroundings.
 $(HOST_OUT)/test_emulate $(HOST_OUT)/test_emulate_exits $(HOST_OUT)/test_exits: $(HOST_OUT)/tests/host/emulate_rig.o
 

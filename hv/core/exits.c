@@ -64,8 +64,7 @@ static void on_cpuid(struct vcpu *v, const struct vm_exit *exit)
 static void on_hlt(struct vcpu *v, const struct vm_exit *exit)
 {
 	skip(v, exit);
-	v->state = VCPU_HALTED;
-	v->recheck = true;
+	intr_halt(v);
 }
 
 static void on_io(struct vcpu *v, const struct vm_exit *exit)

@@ -8,8 +8,7 @@
 #include "hv/x86/hostapic.h"
 #include "hv/x86/tsc.h"
 
-/* A tick of a vCPU that waits for other nodes is at most so late, and so late where it waits little. */
-#define TICK_LATE_NS  NS_PER_S
+/* A tick of a vCPU that waits for other nodes may be so late where it waits little. */
 #define TICK_CALM_NS  (100 * NS_PER_MS)
 #define TICK_CALM_FOR 32
 
@@ -149,8 +148,10 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *a)
 		devices_eoi(v->vm, a->eoi_vector);
 	else if (a->eoi_level)
 		v->vm->far->eoi(v, a->eoi_vector);
-	if (a->send_ipi)
+	if (a->send_ipi) {
+		lapic_tick_work(&v->tick);
 		intr_route(v->vm, &a->ipi, v->index);
+	}
 }
 
 /* INIT and SIPI. SDM vol. 3, 9.4 and table 10-1 */
@@ -204,6 +205,16 @@ static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
 	return guest_tsc + vm->tsc_base;
 }
 
+/* A sleeping vCPU's ticks may be rarer; not a periodic timer's, since the guest may count those. */
+static uint64_t tick_due(const struct vcpu *v)
+{
+	uint64_t due = lapic_timer_deadline(&v->lapic);
+
+	if (v->state != VCPU_HALTED || due == UINT64_MAX || v->lapic.timer.mode == LAPIC_PERIODIC)
+		return due;
+	return lapic_tick_due(&v->tick, due);
+}
+
 /*
  * When the LAPIC's timer may interrupt, as a guest TSC. A tick whose handler waits for other nodes as long as
  * the tick's period would leave no time for anything else: so from one to the next most of the time is the
@@ -213,24 +224,57 @@ static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
  */
 static uint64_t timer_due(const struct vcpu *v)
 {
-	uint64_t due = lapic_timer_deadline(&v->lapic);
+	uint64_t due = tick_due(v);
 	uint64_t calm = MIN(TICK_CALM_FOR * v->stalled, ns_to_tsc(TICK_CALM_NS));
-	uint64_t rest = MIN(MAX(2 * v->stalled, calm), ns_to_tsc(TICK_LATE_NS));
+	uint64_t rest = MIN(MAX(2 * v->stalled, calm), ns_to_tsc(INTR_TICK_LATE_NS));
 
 	if (!rest || due == UINT64_MAX)
 		return due;
 	return MAX(due, v->timer_fired + rest - v->vm->tsc_base);
 }
 
+/* How often the vCPU has waited for pages. */
+static uint64_t waits(const struct vcpu *v)
+{
+	return v->fault_ns[0].count + v->fault_ns[1].count;
+}
+
+static void fire_timer(struct vcpu *v, uint64_t now)
+{
+	struct timer_counts *c = &v->ticks;
+	uint64_t due = lapic_timer_deadline(&v->lapic);
+	bool halted = v->state == VCPU_HALTED;
+
+	c->all++;
+	c->woke += halted;
+	c->late += tick_due(v) != due;
+	c->awake = halted;
+	c->waits_before = waits(v);
+	lapic_tick_fires(&v->tick, due, halted);
+	lapic_timer_expire(intr_lapic(v), now);
+	v->timer_fired = arch_tsc();
+	v->stalled = 0;
+}
+
 static void run_timer(struct vcpu *v)
 {
 	uint64_t guest = vm_guest_tsc(v->vm);
 
-	if (guest >= timer_due(v)) {
-		lapic_timer_expire(intr_lapic(v), guest);
-		v->timer_fired = arch_tsc();
-		v->stalled = 0;
-	}
+	if (guest >= timer_due(v))
+		fire_timer(v, guest);
+}
+
+void intr_halt(struct vcpu *v)
+{
+	struct timer_counts *c = &v->ticks;
+
+	if (c->awake)
+		c->waits += waits(v) - c->waits_before;
+	c->awake = false;
+	lapic_tick_halts(&v->tick, vm_guest_tsc(v->vm), lapic_timer_deadline(&v->lapic),
+			 v->stalled);
+	v->state = VCPU_HALTED;
+	v->recheck = true;
 }
 
 /*
@@ -274,9 +318,24 @@ static bool extint_waits(struct vcpu *v)
 /* HLT ends with an NMI, a deliverable interrupt, or a kick from KVM's hypercall. */
 static void wake(struct vcpu *v, bool irq)
 {
-	if (v->nmi_pending || (irq && v->vm->ops->irq_ready(&v->virt)) ||
-	    atomic_exchange(&v->pv_unhalt, false))
-		v->state = VCPU_RUNNING;
+	bool event = v->nmi_pending || (irq && v->vm->ops->irq_ready(&v->virt));
+
+	/* A kick that comes with an interrupt is left for the next HLT. */
+	if (!event && !atomic_exchange(&v->pv_unhalt, false))
+		return;
+	if (!event)
+		lapic_tick_work(&v->tick);
+	v->state = VCPU_RUNNING;
+	/* A tick that only the sleep has put off is due now. */
+	if (vm_guest_tsc(v->vm) >= timer_due(v))
+		v->recheck = true;
+}
+
+/* Something other than its timer interrupts the vCPU. */
+static bool has_work(struct vcpu *v, int pending)
+{
+	return v->nmi_pending || extint_waits(v) ||
+	       (pending >= 0 && pending != (uint8_t)v->lapic.lvt_timer);
 }
 
 static void ask_windows(struct vcpu *v, bool irq, bool nmi)
@@ -324,6 +383,8 @@ static void deliver(struct vcpu *v)
 	int pending = lapic_pending(l);
 	bool irq = extint_waits(v) || (pending >= 0 && !v->use_vid), nmi = v->nmi_pending;
 
+	if (has_work(v, pending))
+		lapic_tick_work(&v->tick);
 	if (v->state == VCPU_HALTED)
 		wake(v, irq || pending >= 0);
 	if (v->state != VCPU_RUNNING)

@@ -7,6 +7,9 @@
 
 #include "hv/core/vm.h"
 
+/* No interrupt of a vCPU's timer is later on purpose. */
+#define INTR_TICK_LATE_NS NS_PER_S
+
 /* The host vectors this uses; once per node. */
 void intr_setup(void);
 
@@ -21,6 +24,9 @@ struct lapic *intr_lapic(struct vcpu *v);
 
 /* Carries out what a LAPIC access of the calling vCPU asked for. */
 void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
+
+/* The calling vCPU executed HLT, and is behind it. */
+void intr_halt(struct vcpu *v);
 
 /*
  * The calling CPU's look at the world before its vCPU enters the guest: the wire and device time where it

@@ -367,6 +367,14 @@ static void reset_book(void)
 	}
 }
 
+/* The first vCPU keeps the time of the guest's kernel; the others' ticks may be late, in a cluster. */
+static uint64_t late_ticks(const struct vcpu *v)
+{
+	bool late = config.options->ticks == TICKS_LATE && vm.far && v->index != 0;
+
+	return late ? ns_to_tsc(INTR_TICK_LATE_NS) : 0;
+}
+
 static void reset_vcpu(struct vcpu *v)
 {
 	struct lapic_actions actions = {.mode_changed = true};
@@ -380,6 +388,8 @@ static void reset_vcpu(struct vcpu *v)
 	v->misc_enable = 1;
 	v->timer_fired = arch_tsc();
 	v->stalled = 0;
+	v->ticks.awake = false;
+	lapic_tick_init(&v->tick, vm.tsc_hz, late_ticks(v));
 	v->recheck = true;
 	atomic_store(&v->pv_unhalt, false);
 	intr_apply(v, &actions);
@@ -515,6 +525,17 @@ static uint64_t sum_exits(enum vm_exit_kind kind)
 	return sum;
 }
 
+static void report_timer(struct report *r, const struct vcpu *v)
+{
+	const struct timer_counts *c = &v->ticks;
+
+	report_line(r, LOG_VCPU,
+		    "vCPU %u: %llu timer interrupts, %llu of them to a halted vCPU, %llu late, "
+		    "%llu waits for pages behind those",
+		    v->index, (unsigned long long)c->all, (unsigned long long)c->woke,
+		    (unsigned long long)c->late, (unsigned long long)c->waits);
+}
+
 static void report(struct report *r)
 {
 	report_line(r, LOG_VCPU, "exit counters, all %u vCPUs here:", vm.nodes.local_cpus);
@@ -531,6 +552,7 @@ static void report(struct report *r)
 			    v->index, (unsigned long long)v->injected,
 			    (unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
 			    (unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
+		report_timer(r, v);
 		vtlb_report(r, v);
 	}
 	virtdev_report(&devices.virt, r);

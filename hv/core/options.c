@@ -5,6 +5,7 @@
 
 static const char *const on_reset_names[] = {"boot", "stop", NULL};
 static const char *const on_off_names[] = {"halt", "poweroff", "reboot", NULL};
+static const char *const ticks_names[] = {"late", "all", NULL};
 static const char *const apic_hw_names[] = {"auto", "off", NULL};
 
 int options_parse(const char *line, struct options *o, struct why *why)
@@ -34,6 +35,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 		{"on-reset",    OPT_CHOICE, &o->on_reset,    0, 0, on_reset_names,           "boot or stop"},
 		{"on-off",      OPT_CHOICE, &o->on_off,      0, 0, on_off_names,             "halt, poweroff or reboot"},
 		{"apic",        OPT_CHOICE, &o->apic_hw,     0, 0, apic_hw_names,            "auto or off"},
+		{"ticks",       OPT_CHOICE, &o->ticks,       0, 0, ticks_names,              "late or all"},
 		{"debug-exit",  OPT_FLAG,   &o->debug_exit,  0, 0,                     NULL, "on or off"},
 		{"large-pages", OPT_FLAG,   &o->large_pages, 0, 0,                     NULL, "on or off"},
 		{"test-panic",  OPT_TEXT,   o->test_panic,   0, sizeof(o->test_panic), NULL, "page, stack, div, assert, nmi or smash"},

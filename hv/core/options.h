@@ -6,6 +6,7 @@
 
 enum on_reset { ON_RESET_BOOT, ON_RESET_STOP };
 enum on_off { ON_OFF_HALT, ON_OFF_POWEROFF, ON_OFF_REBOOT };
+enum ticks { TICKS_LATE, TICKS_ALL };
 enum apic_hw { APIC_HW_AUTO, APIC_HW_OFF };
 
 /* What begins the name of a disk that is not a boot file. */
@@ -34,6 +35,7 @@ struct options {
 	unsigned on_reset; /* enum on_reset */
 	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
 	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */
+	unsigned ticks;    /* enum ticks: may those of sleeping vCPUs be late? */
 	bool net;          /* a network card for the guest */
 	bool net_aoe;      /* it may speak ATA over Ethernet */
 	bool debug_exit;   /* port 0xf4 ends the machine */

@@ -13,6 +13,7 @@
 #include "apic/book.h"
 #include "apic/ioapic.h"
 #include "apic/lapic.h"
+#include "apic/lapic_tick.h"
 #include "guest/pc.h"
 #include "hv/base/counter.h"
 #include "hv/base/spinlock.h"
@@ -112,6 +113,15 @@ struct vm_cpu {
 	_Atomic gfn_t touching; /* the page that the hypervisor uses on it, or NO_GFN */
 };
 
+/* Interrupts of a vCPU's LAPIC timer. */
+struct timer_counts {
+	uint64_t all, woke; /* and those that came to a halted vCPU */
+	uint64_t late;      /* by apic/lapic_tick.h */
+	uint64_t waits;     /* for pages, from one that came to a halted vCPU to the next HLT */
+	uint64_t waits_before;
+	bool awake; /* since such a one */
+};
+
 struct vcpu {
 	struct virt_vcpu virt; /* first: the run loop's hot fields */
 	struct vm *vm;
@@ -140,6 +150,8 @@ struct vcpu {
 	 * Host TSC ticks this vCPU has waited for other nodes since its timer's last interrupt, at that TSC.
 	 */
 	uint64_t stalled, timer_fired;
+	struct lapic_tick tick;
+	struct timer_counts ticks;
 	uint64_t kvm_clock_msr, kvm_wall_msr;
 	uint64_t misc_enable;
 	uint64_t exits[VM_EXIT_KINDS];

@@ -227,6 +227,7 @@ static uint64_t io_read(struct vcpu *v, uint64_t address, unsigned size, unsigne
 {
 	if (flags & VM_IO_MMIO && in_lapic(v, address))
 		return lapic_read(v, address, size);
+	lapic_tick_work(&v->tick);
 	if (!vm_is_head(v->vm))
 		return v->vm->far->io(v, address, size, flags, 0);
 	return head_read(v->vm, address, size, flags);
@@ -235,9 +236,12 @@ static uint64_t io_read(struct vcpu *v, uint64_t address, unsigned size, unsigne
 static void io_write(struct vcpu *v, uint64_t address, unsigned size, unsigned flags,
 		     uint64_t value)
 {
-	if (flags & VM_IO_MMIO && in_lapic(v, address))
+	if (flags & VM_IO_MMIO && in_lapic(v, address)) {
 		lapic_write(v, address, size, value);
-	else if (!vm_is_head(v->vm))
+		return;
+	}
+	lapic_tick_work(&v->tick);
+	if (!vm_is_head(v->vm))
 		v->vm->far->io(v, address, size, flags | VM_IO_WRITE, value);
 	else
 		head_write(v->vm, address, size, flags, value);

@@ -301,8 +301,7 @@ static void on_npf(struct vcpu *v, const struct vm_exit *exit)
 
 static void on_hlt(struct vcpu *v, const struct vm_exit *exit)
 {
-	v->state = VCPU_HALTED;
-	v->recheck = true;
+	intr_halt(v);
 }
 
 /* The way back into the guest may take long: it looks at the epoch, and then it marks itself. */

@@ -79,6 +79,11 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *actions)
 	v->recheck |= actions->recheck;
 }
 
+void intr_halt(struct vcpu *v)
+{
+	v->state = VCPU_HALTED;
+}
+
 struct fake *rig_reset(void)
 {
 	host_ram_reset(RIG_RAM);

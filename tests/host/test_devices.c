@@ -523,6 +523,22 @@ static void the_wire_is_served_while_waiting(void **state)
 	assert_int_equal(waits, 3);
 }
 
+/* A vCPU that uses a device does more than tick; each tick of an idle one uses its LAPIC. */
+static void devices_are_work(void **state)
+{
+	bool *worked = &m->vm.vcpus[0].tick.worked;
+
+	power_on();
+	(void)rd(LAYOUT_LAPIC + LAPIC_TPR, 4);
+	wr(LAYOUT_LAPIC + LAPIC_EOI, 4, 0);
+	assert_false(*worked);
+	(void)in(UART + 7, 1);
+	assert_true(*worked);
+	*worked = false;
+	out(UART + 7, 1, 0);
+	assert_true(*worked);
+}
+
 static void two_machines(void **state)
 {
 	power_on();
@@ -586,6 +602,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_done_before_its_time),
 		cmocka_unit_test(another_nodes_vcpu_asks_the_head),
 		cmocka_unit_test(the_wire_is_served_while_waiting),
+		cmocka_unit_test(devices_are_work),
 		cmocka_unit_test(two_machines),
 		cmocka_unit_test(a_disk_in_it),
 	};
