@@ -27,6 +27,7 @@ STATIC_ASSERT(DSM_WIRE_BYTES <= sizeof(struct node_io), "the engine's messages a
 #define NODE_SPARE  MIB(8)   /* the log, what is not counted one by one */
 #define CPU_SPARE   KIB(512) /* of each: control structures, copies of page tables */
 #define ENTRY_BYTES 8        /* of a nested page table, for each page */
+#define ENGINE_MOST MIB(512) /* it lies in one block, and free RAM in pieces */
 
 STATIC_ASSERT(LAYOUT_VGA_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "pages asked for ahead end there");
 STATIC_ASSERT(LAYOUT_DEVICE_HOLE % (PAGE_SIZE << AHEAD_SHIFT) == 0, "and there");
@@ -122,13 +123,14 @@ uint64_t parts_memory(const struct parts *p, const struct dsm_config *c, uint64_
 	       p->node[c->self].cpus * CPU_SPARE;
 }
 
-static uint64_t memory_with(const struct parts *p, const struct dsm_config *c, uint64_t ram_bytes,
-			    uint64_t cache)
+static bool tables_fit(const struct parts *p, const struct dsm_config *c, uint64_t ram_bytes,
+		       uint64_t cache, uint64_t most)
 {
 	struct dsm_config with = *c;
+	struct why why;
 
 	with.cache_frames = (uint32_t)cache;
-	return parts_memory(p, &with, ram_bytes);
+	return dsm_size(&with, &why) <= ENGINE_MOST && parts_memory(p, &with, ram_bytes) <= most;
 }
 
 /*
@@ -145,7 +147,7 @@ void parts_cache(const struct parts *p, struct dsm_config *c, uint64_t ram_bytes
 	while (low < high) {
 		uint64_t middle = (low + high + 1) / 2;
 
-		if (memory_with(p, c, ram_bytes, middle) - needed <= over / 2)
+		if (tables_fit(p, c, ram_bytes, middle, needed + over / 2))
 			low = middle;
 		else
 			high = middle - 1;

@@ -157,6 +157,16 @@ static void the_largest_guest_leaves_some_frames(void **state)
 	grown(largest());
 }
 
+/* The engine needs one block: a gigabyte of it can't be had. */
+static void the_engine_stays_in_one_block(void **state)
+{
+	struct dsm_config c;
+
+	make(2, GIB(64), 8);
+	c = grown(GIB(110));
+	assert_in_range(dsm_size(&c, NULL), MIB(300), MIB(512));
+}
+
 static void a_node_with_too_little_is_named(void **state)
 {
 	struct why why;
@@ -197,6 +207,7 @@ int main(void)
 		cmocka_unit_test(most_of_it_is_the_guests),
 		cmocka_unit_test(copies_may_have_what_homes_dont_need),
 		cmocka_unit_test(the_largest_guest_leaves_some_frames),
+		cmocka_unit_test(the_engine_stays_in_one_block),
 		cmocka_unit_test(a_node_with_too_little_is_named),
 		cmocka_unit_test(homes_follow_the_ram),
 	};
