@@ -397,7 +397,7 @@ static bool all_done(const struct state *s)
 static void tell(uint32_t depth)
 {
 	static const char *const names[] = {"deliver", "flush",  "start", "go on",
-					    "evict",   "expire", "lose"};
+					    "evict",   "expire", "tick",  "lose"};
 
 	printf("  what was found: %s\n", wrong);
 	if (!job->verbose)
