@@ -113,10 +113,10 @@ static void read_options(const struct handoff *handoff)
 		node_stop(why.text);
 }
 
-/* vCPUs of this node: one per CPU, or fewer where the command line says so. */
+/* vCPUs of this node: one per CPU, or what the command line says. More of them take turns. */
 static unsigned cpu_count(void)
 {
-	return options.cpus ? MIN((unsigned)options.cpus, pcpu_count()) : pcpu_count();
+	return options.cpus ? (unsigned)options.cpus : pcpu_count();
 }
 
 /* Unlike at any other start of any node: each node mixes its MAC in. */

@@ -8,11 +8,12 @@ HOST_CFLAGS := -std=gnu17 $(HOST_DEBUG) $(HOST_CHECKS) -fno-omit-frame-pointer -
 
 HOST_LIB   := $(HOST_OUT)/libportable.a
 # Files outside the portable rooms that need no hardware below them.
-HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c hv/core/exits.c hv/core/options.c hv/core/vtlb.c \
+HOST_CORE  += boot/config.c boot/coreload.c boot/ranges.c \
+              $(addprefix hv/core/,exits.c options.c sched.c vtlb.c) \
               $(addprefix hv/cpu/,cpu_policy.c cpu_words.c cr.c kvm_pv.c) \
               $(addprefix hv/cluster/,life.c parts.c) \
               hv/image/image.c $(wildcard hv/insn/*.c) \
-              $(addprefix hv/virt/,preflight.c fault.c nested.c reset.c state.c) \
+              $(addprefix hv/virt/,asid.c preflight.c fault.c nested.c reset.c state.c) \
               $(addprefix hv/dev/,devices.c virtdev.c netcard.c netdisk.c frame_ring.c tty.c) \
               $(addprefix hv/svm/,npt.c svm_caps.c svm_check.c svm_event.c svm_exit.c svm_image.c svm_regs.c) \
               $(addprefix hv/vmx/,ept.c vmx_caps.c vmx_check.c vmx_event.c vmx_exit.c vmx_image.c vmx_regs.c) \

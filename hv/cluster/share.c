@@ -354,14 +354,20 @@ static void let_go(struct vcpu *v, unsigned agent)
 	link_unlock(vm->link);
 }
 
+static void rest(struct vcpu *v)
+{
+	if (!v->holds)
+		return;
+	v->holds = false;
+	let_go(v, AGENT_GUEST);
+}
+
 /* A vCPU that goes to sleep, or waits in a loop, needs its pages no more; one that runs keeps them. */
 static void leave(struct vcpu *v, const struct vm_exit *exit)
 {
 	atomic_store_explicit(&v->cpu->in_guest, false, memory_order_release);
-	if (v->holds && (exit->kind == VM_EXIT_HLT || exit->kind == VM_EXIT_PAUSE)) {
-		v->holds = false;
-		let_go(v, AGENT_GUEST);
-	}
+	if (v->holds && (exit->kind == VM_EXIT_HLT || exit->kind == VM_EXIT_PAUSE))
+		rest(v);
 }
 
 static void *acquire(struct vm *vm, gpa_t gpa, bool write)
@@ -385,6 +391,20 @@ static void *acquire(struct vm *vm, gpa_t gpa, bool write)
 		if (!obtain(v, AGENT_HYPER, gfn, write, v->accesses))
 			return NULL;
 	}
+}
+
+/* As acquire() where it finds the page. What the engine takes away from here on waits for the release. */
+static void *acquire_here(struct vm *vm, gpa_t gpa)
+{
+	struct vm_cpu *c = arch_cpu();
+	hpa_t page;
+
+	ASSERT(atomic_load(&c->touching) == NO_GFN);
+	atomic_store(&c->touching, gpa >> PAGE_SHIFT);
+	if (vm->ops->npt_query(vm->npt, gpa & PAGE_MASK, &page) & NPT_WRITE)
+		return (uint8_t *)pmem_virt(page) + (gpa & ~PAGE_MASK);
+	atomic_store(&c->touching, NO_GFN);
+	return NULL;
 }
 
 static void release(struct vm *vm)
@@ -539,10 +559,12 @@ static void share_report(struct vm *vm, struct report *r)
 
 const struct vm_ram share_ram = {
 	.acquire = acquire,
+	.acquire_here = acquire_here,
 	.release = release,
 	.fault = fault,
 	.enter = enter,
 	.leave = leave,
+	.rest = rest,
 	.backed = backed,
 	.report = share_report,
 };

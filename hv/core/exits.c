@@ -67,6 +67,14 @@ static void on_hlt(struct vcpu *v, const struct vm_exit *exit)
 	intr_halt(v);
 }
 
+/* It spins: for another vCPU, as likely as not. */
+static void on_pause(struct vcpu *v, const struct vm_exit *exit)
+{
+	skip(v, exit);
+	if (v->cpu->count > 1)
+		vcpu_give_way(v);
+}
+
 static void on_io(struct vcpu *v, const struct vm_exit *exit)
 {
 	uint64_t *rax = &v->virt.gpr[GPR_RAX];
@@ -291,7 +299,7 @@ const vcpu_exit_fn vcpu_exit_handlers[VM_EXIT_KINDS] = {
 	[VM_EXIT_TIMER]        = on_recheck,
 	[VM_EXIT_CPUID]        = on_cpuid,
 	[VM_EXIT_HLT]          = on_hlt,
-	[VM_EXIT_PAUSE]        = skip,
+	[VM_EXIT_PAUSE]        = on_pause,
 	[VM_EXIT_IO]           = on_io,
 	[VM_EXIT_MSR_READ]     = on_msr_read,
 	[VM_EXIT_MSR_WRITE]    = on_msr_write,

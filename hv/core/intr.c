@@ -195,8 +195,7 @@ static void take_posted(struct vcpu *v)
 		set_eoi_exits(v);
 }
 
-/* A guest TSC as the host's; UINT64_MAX for what is too far away to matter. */
-static uint64_t host_deadline(const struct vm *vm, uint64_t guest_tsc)
+uint64_t intr_host_tsc(const struct vm *vm, uint64_t guest_tsc)
 {
 	uint64_t now = vm_guest_tsc(vm);
 
@@ -296,14 +295,21 @@ static uint64_t serve(struct vm_cpu *c)
 	return ns == UINT64_MAX ? ns : ns_to_tsc(ns);
 }
 
-/* The CPU's timer wakes it for what is due at this guest TSC, or for the wire. */
-static void wake_by(struct vm_cpu *c, uint64_t due)
+/*
+ * The CPU's timer wakes it for the vCPU's timer, for what is due at this guest TSC, and for the wire. Where
+ * others live on the CPU, turns_next() sets it for all of them.
+ */
+static void wake_by(struct vcpu *v, uint64_t due)
 {
-	uint64_t at = host_deadline(c->vm, due);
+	struct vm_cpu *c = v->cpu;
+	uint64_t at;
 
+	v->due = timer_due(v);
+	c->due = intr_host_tsc(c->vm, due);
 	if (c->vm->far)
-		at = MIN(at, c->vm->far->deadline(c));
-	if (at != UINT64_MAX)
+		c->due = MIN(c->due, c->vm->far->deadline(c));
+	at = MIN(c->due, intr_host_tsc(c->vm, v->due));
+	if (c->count == 1 && at != UINT64_MAX)
 		vm_cpu_wake_by(c, at);
 }
 
@@ -417,6 +423,6 @@ void intr_service(struct vcpu *v)
 	if (apic_post_pending(&v->post))
 		take_posted(v);
 	run_timer(v);
-	wake_by(v->cpu, MIN(due, timer_due(v)));
+	wake_by(v, due);
 	deliver(v);
 }

@@ -22,6 +22,9 @@ void intr_unhalt(struct vcpu *target);
 /* The LAPIC of the calling vCPU, brought up to date with what hardware did to its page. */
 struct lapic *intr_lapic(struct vcpu *v);
 
+/* A guest TSC as the host's; UINT64_MAX for what is too far away to matter. */
+uint64_t intr_host_tsc(const struct vm *vm, uint64_t guest_tsc);
+
 /* Carries out what a LAPIC access of the calling vCPU asked for. */
 void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
 

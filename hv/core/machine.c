@@ -11,10 +11,12 @@
 #include "hv/core/intr.h"
 #include "hv/cluster/client.h"
 #include "hv/core/memory.h"
+#include "hv/core/turns.h"
 #include "hv/cluster/remote.h"
 #include "hv/cluster/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/vtlb.h"
+#include "hv/x86/pcpu_setup.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
@@ -143,12 +145,7 @@ static void number_cpus(void)
 		vm.vcpus[i].vm = &vm;
 		vm.vcpus[i].index = i;
 	}
-	vm.host_cpus = vm.nodes.local_cpus;
-	for (unsigned i = 0; i < vm.host_cpus; i++) {
-		vm.cpus[i].vm = &vm;
-		vm.cpus[i].index = i;
-		atomic_store(&vm.cpus[i].touching, NO_GFN);
-	}
+	turns_place(&vm, pcpu_count());
 }
 
 /* The page is watched only with the rest of the help: mapped without, it would be memory. */
@@ -384,12 +381,14 @@ static void reset_vcpu(struct vcpu *v)
 	vm.ops->vcpu_reset(&v->virt);
 	v->state = v->index == 0 ? VCPU_RUNNING : VCPU_WAIT_SIPI;
 	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
-	v->kvm_clock_msr = v->kvm_wall_msr = 0;
+	v->kvm_clock_msr = v->kvm_wall_msr = v->kvm_steal_msr = 0;
+	v->robbed_at = v->stolen = 0;
 	v->misc_enable = 1;
 	v->timer_fired = arch_tsc();
 	v->stalled = 0;
 	v->ticks.awake = false;
 	lapic_tick_init(&v->tick, vm.tsc_hz, late_ticks(v));
+	v->due = 0;
 	v->recheck = true;
 	atomic_store(&v->pv_unhalt, false);
 	intr_apply(v, &actions);
@@ -411,14 +410,36 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 		.use_apic_hw = v->apic_hw,
 		.tsc_offset = -vm.tsc_base,
 		.cr4_guest = cpu_policy_cr4_allowed(),
-		/* What it spins on is held from the node that is to change it. */
-		.pause_exits = vm.far != NULL,
+		.xcr0 = cpu_policy_xcr0_allowed(),
+		/* What it spins on is held from the node, or the vCPU, that is to change it. */
+		.pause_exits = vm.far != NULL || v->cpu->count > 1,
 	};
+	int err = vm.ops->vcpu_create(&v->virt, &virt, why);
+
+	return err ? err : vtlb_create(v, why);
+}
+
+/* Those that live on the calling CPU; the last is the one it has the state of. */
+static int create_vcpus(struct vm_cpu *c, struct why *why)
+{
 	int err = vm.ops->cpu_on(why);
 
-	if (!err)
-		err = vm.ops->vcpu_create(&v->virt, &virt, why);
-	return err ? err : vtlb_create(v, why);
+	for (unsigned i = 0; i < c->count && !err; i++) {
+		if (c->current)
+			vm.ops->vcpu_save(&c->current->virt);
+		c->current = c->vcpus[i];
+		err = create_vcpu(c->current, why);
+	}
+	return err;
+}
+
+/* The first is the one that the CPU has the state of then: on the head's first CPU the boot CPU. */
+static void reset_vcpus(struct vm_cpu *c)
+{
+	for (unsigned i = c->count; i-- > 0;) {
+		turns_switch(c->vcpus[i]);
+		reset_vcpu(c->vcpus[i]);
+	}
 }
 
 static void report_end(enum vm_stop how)
@@ -479,30 +500,28 @@ void machine_run_cpu(void)
 {
 	static _Atomic bool more;
 	struct pcpu *pcpu = pcpu_this();
-	struct vm_cpu *c = &vm.cpus[pcpu->index];
-	struct vcpu *v = &vm.vcpus[vm.nodes.first_cpu + pcpu->index];
+	struct vm_cpu *c;
 	bool leads = pcpu->index == 0;
 	struct why why = {""};
 
 	if (pcpu->index >= vm.host_cpus)
 		return;
+	c = &vm.cpus[pcpu->index];
 	c->pcpu = pcpu;
-	c->current = v;
-	v->cpu = c;
 	pcpu->core = c;
-	if (create_vcpu(v, &why))
+	if (create_vcpus(c, &why))
 		vm_fail(&vm, "%s", why.text);
 	meet();
 	do {
 		if (atomic_load(&vm.stop) != VM_FAILED)
-			reset_vcpu(v);
+			reset_vcpus(c);
 		if (leads)
 			reset_book();
 		meet();
 		if (leads)
 			start();
 		meet();
-		vcpu_run(v);
+		vcpu_run(c);
 		meet();
 		if (leads)
 			atomic_store(&more, again());
@@ -553,6 +572,9 @@ static void report(struct report *r)
 			    (unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
 			    (unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
 		report_timer(r, v);
+		if (v->cpu->count > 1)
+			report_line(r, LOG_VCPU, "vCPU %u: %llu turns on CPU %u", v->index,
+				    (unsigned long long)v->switches, v->cpu->index);
 		vtlb_report(r, v);
 	}
 	virtdev_report(&devices.virt, r);

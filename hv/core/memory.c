@@ -141,6 +141,11 @@ static void *alone_acquire(struct vm *vm, gpa_t gpa, bool write)
 	return (uint8_t *)pmem_virt(vm->frames[index]) + (gpa & ~PAGE_MASK);
 }
 
+static void *alone_acquire_here(struct vm *vm, gpa_t gpa)
+{
+	return alone_acquire(vm, gpa, true);
+}
+
 static void alone_release(struct vm *vm)
 {
 }
@@ -158,6 +163,7 @@ static uint64_t alone_backed(const struct vm *vm)
 
 const struct vm_ram memory_alone = {
 	.acquire = alone_acquire,
+	.acquire_here = alone_acquire_here,
 	.release = alone_release,
 	.fault = alone_fault,
 	.backed = alone_backed,

@@ -2,6 +2,7 @@
 #include "hv/core/vcpu.h"
 #include "hv/core/arch.h"
 #include "hv/core/intr.h"
+#include "hv/core/turns.h"
 #include "hv/core/vtlb.h"
 #include "hv/x86/cpu.h"
 
@@ -14,15 +15,22 @@ static bool wants_service(struct vcpu *v)
  * A kick that comes after the look at `post` is an interrupt that waits: interrupts are off here, so it
  * ends the entry or the idle at once.
  */
-void vcpu_run(struct vcpu *v)
+void vcpu_run(struct vm_cpu *c)
 {
-	struct vm *vm = v->vm;
+	struct vcpu *v = c->current;
+	struct vm *vm = c->vm;
 	const struct vm_ram *ram = vm->ram;
 	struct vm_exit exit;
 
 	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
-		if (wants_service(v))
+		if (wants_service(v)) {
 			intr_service(v);
+			/* Whatever may make another the one to run asks for service. */
+			if (UNLIKELY(c->count > 1) && turns_next(c)) {
+				v = c->current;
+				continue;
+			}
+		}
 		if (UNLIKELY(v->state != VCPU_RUNNING)) {
 			/* Serving can itself give the vCPU work: a device's interrupt, for one. */
 			if (!wants_service(v))

@@ -1,12 +1,12 @@
-/* One vCPU's life on its physical CPU. */
+/* The vCPUs' life on a physical CPU. */
 #ifndef HV_CORE_VCPU_H
 #define HV_CORE_VCPU_H
 
 #include "hv/base/bits.h"
 #include "hv/core/vm.h"
 
-/* Enters the guest again and again until the machine stops. The calling CPU is the vCPU's own. */
-void vcpu_run(struct vcpu *v);
+/* Enters the guest again and again until the machine stops. `c` is the calling CPU, and has a vCPU. */
+void vcpu_run(struct vm_cpu *c);
 
 /* Exit handlers, indexed by enum vm_exit_kind; exits.c, or those of a host program. */
 typedef void (*vcpu_exit_fn)(struct vcpu *v, const struct vm_exit *exit);

@@ -12,10 +12,20 @@ struct vcpu *arch_vcpu(void)
 
 void vcpu_kick(struct vcpu *target)
 {
-	if (target == arch_vcpu())
-		target->recheck = true;
-	else if (target->cpu)
-		arch_kick(target->cpu);
+	struct vm_cpu *c = target->cpu;
+
+	if (!c)
+		return;
+	if (c != arch_cpu()) {
+		arch_kick(c);
+		return;
+	}
+	if (!c->current)
+		return;
+	/* Whoever says something to another may well wait for its answer next. */
+	if (UNLIKELY(target != c->current))
+		c->sched.favoured = target->slot;
+	c->current->recheck = true;
 }
 
 void vm_cpu_kick(struct vm_cpu *target)

@@ -18,6 +18,7 @@
 #include "hv/base/counter.h"
 #include "hv/base/spinlock.h"
 #include "hv/core/options.h"
+#include "hv/core/sched.h"
 #include "hv/virt/virt.h"
 #include "hv/x86/pcpu.h"
 
@@ -43,12 +44,16 @@ struct vm_ram {
 	 * release; one page at a time. NULL: the machine stops.
 	 */
 	void *(*acquire)(struct vm *vm, gpa_t gpa, bool write);
+	/* The same to write, only where that takes no wait: NULL, and nothing to release, where it does. */
+	void *(*acquire_here)(struct vm *vm, gpa_t gpa);
 	void (*release)(struct vm *vm);
 	/* The vCPU can't go on without its page; returns when it has it, or on a stop. */
 	void (*fault)(struct vcpu *v, gpa_t gpa, bool write);
 	/* Around each stay in the guest, interrupts off; NULL: nothing to be done. False: look again. */
 	bool (*enter)(struct vcpu *v);
 	void (*leave)(struct vcpu *v, const struct vm_exit *exit);
+	/* It runs no more for now, and another may on its CPU: it keeps no page. NULL: nothing to be done. */
+	void (*rest)(struct vcpu *v);
 	/* Bytes of this node's RAM that the guest's take. */
 	uint64_t (*backed)(const struct vm *vm);
 	/* The engine's counters; may be NULL. */
@@ -106,6 +111,11 @@ struct vm_cpu {
 	struct pcpu *pcpu;    /* what is below it: hv/core/arch.c's */
 	struct vcpu *current; /* the vCPU that it runs, or ran last; NULL: none yet */
 	uint64_t armed;       /* host TSC for which its timer is set; 0: not */
+	uint64_t due;         /* host TSC at which it has to serve again */
+	/* The vCPUs that live here; hv/core/turns.h. */
+	struct vcpu *vcpus[SCHED_MAX];
+	unsigned count;
+	struct sched sched; /* by their places in `vcpus`; of use where there are several */
 	/* Memory shared with other nodes; see hv/cluster/share.h. */
 	_Atomic bool in_guest; /* it runs a guest, by what its TLB has */
 	_Atomic uint64_t
@@ -126,6 +136,7 @@ struct vcpu {
 	struct virt_vcpu virt; /* first: the run loop's hot fields */
 	struct vm *vm;
 	struct vm_cpu *cpu; /* that it lives on; NULL: on another node */
+	unsigned slot;      /* its place there */
 	unsigned index;
 	enum vcpu_state state;
 	bool recheck; /* look at events and timers before the next entry */
@@ -152,7 +163,11 @@ struct vcpu {
 	uint64_t stalled, timer_fired;
 	struct lapic_tick tick;
 	struct timer_counts ticks;
-	uint64_t kvm_clock_msr, kvm_wall_msr;
+	uint64_t due;      /* guest TSC at which its own timer has to be looked at */
+	uint64_t switches; /* times that it took the CPU from another */
+	uint64_t kvm_clock_msr, kvm_wall_msr, kvm_steal_msr;
+	uint64_t robbed_at; /* host TSC at which it lost the CPU though it ran; 0: it did not */
+	uint64_t stolen;    /* ns for which it has waited so */
 	uint64_t misc_enable;
 	uint64_t exits[VM_EXIT_KINDS];
 	/*
@@ -256,6 +271,13 @@ static inline enum vm_place vm_place(const struct vm *vm, unsigned cpu)
 	if (cpu >= vm->cpu_count)
 		return VM_NOWHERE;
 	return vm_is_local(vm, cpu) ? VM_HERE : VM_ELSEWHERE;
+}
+
+/* The calling CPU's vCPU spins: another that wants the CPU gets it. */
+static inline void vcpu_give_way(struct vcpu *v)
+{
+	sched_give_way(&v->cpu->sched);
+	v->recheck = true;
 }
 
 /* Brings the target's CPU out of the guest, or out of its sleep, to look at its events. Any CPU. */

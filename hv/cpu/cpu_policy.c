@@ -267,7 +267,7 @@ struct cpuid_regs cpu_policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t suble
 	if (leaf >= EXTENDED_BASE && leaf <= policy.extended[0].eax)
 		return policy.extended[leaf - EXTENDED_BASE];
 	if (leaf >= KVM_CPUID_BASE && leaf < KVM_CPUID_BASE + 0x100)
-		return kvm_pv_cpuid(leaf);
+		return kvm_pv_cpuid(v, leaf);
 	/* Out of range: the data of the highest basic leaf (SDM vol. 2A, CPUID, "Input EAX exceeds"). */
 	return cpuid_basic(v, policy.basic_max, subleaf);
 }

@@ -150,6 +150,7 @@ static const struct row rows[] = {
 	{0xc0010055,              0xc0010055,             read_zero,        NULL},            /* AMD: no C1E */
 	{MSR_KVM_WALL_CLOCK_OLD,  MSR_KVM_SYSTEM_TIME_OLD, kvm_pv_msr_read, kvm_pv_msr_write},
 	{MSR_KVM_WALL_CLOCK,      MSR_KVM_SYSTEM_TIME,    kvm_pv_msr_read,  kvm_pv_msr_write},
+	{MSR_KVM_STEAL_TIME,      MSR_KVM_STEAL_TIME,     kvm_pv_msr_read,  kvm_pv_msr_write},
 };
 // clang-format on
 

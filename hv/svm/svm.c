@@ -20,12 +20,6 @@ static void apic_tpr_threshold(struct virt_vcpu *v, uint8_t threshold)
 {
 }
 
-/* The table is tagged with the guest's ASID, and goes with it. APM vol. 2, 15.25.7 */
-static void flush_nested(struct npt *npt)
-{
-	svm_this()->flush = true;
-}
-
 const struct virt_ops svm_ops = {
 	.name = "AMD-V",
 	.present = svm_present,
@@ -36,6 +30,8 @@ const struct virt_ops svm_ops = {
 	.vcpu_create = svm_vcpu_create,
 	.vcpu_reset = svm_vcpu_reset,
 	.vcpu_startup = svm_vcpu_startup,
+	.vcpu_save = svm_vcpu_save,
+	.vcpu_load = svm_vcpu_load,
 	.run = svm_run,
 	.reg_get = svm_reg_get,
 	.reg_set = svm_reg_set,
@@ -61,7 +57,7 @@ const struct virt_ops svm_ops = {
 	.npt_map = npt_map,
 	.npt_query = nested_query,
 	.npt_map_apic = npt_map_apic,
-	.npt_flush = flush_nested,
+	.npt_flush = svm_flush_nested,
 	.tlb_flush = svm_tlb_flush,
 	.walk_root = svm_walk_root,
 	.dump = svm_dump,

@@ -1,6 +1,7 @@
 #include "hv/svm/svm_caps.h"
 
 #include "hv/base/bits.h"
+#include "hv/virt/asid.h"
 #include "hv/virt/preflight.h"
 
 /* CPUID 8000000Ah EDX */
@@ -26,7 +27,7 @@ static const struct {
 	{ FEATURE_NEXT_RIP,      "next RIP on exit", "the hypervisor decodes instructions for their length" },
 	{ FEATURE_DECODE_ASSIST, "decode assists",   "writes of control registers are decoded in software" },
 	{ FEATURE_FLUSH_ASID,    "flush by ASID",    "a flush of the guest's translations drops all" },
-	{ PAUSE_FILTER,          "PAUSE filter",     "a spinning vCPU spins until an interrupt comes, or exits at each PAUSE with several nodes" },
+	{ PAUSE_FILTER,          "PAUSE filter",     "a spinning vCPU spins until an interrupt comes, or exits at each PAUSE with several nodes or vCPUs that take turns" },
 };
 // clang-format on
 
@@ -75,6 +76,7 @@ int svm_caps_settle(const struct svm_raw *raw, struct svm_caps *caps, struct why
 	*caps = (struct svm_caps){
 		.next_rip = raw->features & FEATURE_NEXT_RIP,
 		.decode_assist = raw->features & FEATURE_DECODE_ASSIST,
+		.asids = (uint8_t)MIN(raw->asids, ASIDS_MAX),
 		.flush_asid = raw->features & FEATURE_FLUSH_ASID,
 		.pause_filter = (raw->features & PAUSE_FILTER) == PAUSE_FILTER,
 		.rdtscp = raw->rdtscp,

@@ -22,6 +22,7 @@ struct svm_raw {
 struct svm_caps {
 	bool next_rip;      /* exits say where the next instruction is */
 	bool decode_assist; /* MOV to CRn exits name the register */
+	uint8_t asids;      /* 0 included; no more than hv/virt/asid.h has a use for */
 	bool flush_asid;    /* TLB_CONTROL can spare other ASIDs */
 	bool pause_filter;  /* PAUSE exits only after so many in a row */
 	bool rdtscp;

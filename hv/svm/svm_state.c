@@ -10,12 +10,10 @@
 #define PAUSE_COUNT     3000
 #define PAUSE_THRESHOLD 128
 
-static struct svm_vcpu *vcpus[PCPU_MAX];
-
-struct svm_vcpu *svm_this(void)
-{
-	return vcpus[plat_cpu()];
-}
+static struct svm_cpu {
+	struct svm_vcpu *loaded;
+	struct asids asids;
+} cpus[PCPU_MAX];
 
 static void write_controls(struct svm_vcpu *x, const struct virt_config *config)
 {
@@ -30,7 +28,8 @@ static void write_controls(struct svm_vcpu *x, const struct virt_config *config)
 	c->iopm_base = svm_iopm();
 	c->msrpm_base = svm_msrpm();
 	c->tsc_offset = config->tsc_offset;
-	c->asid = SVM_ASID;
+	x->asid.asid = asid_of(config->asid, svm_caps.asids);
+	c->asid = x->asid.asid;
 	c->nested = NP_ENABLE;
 	c->nested_cr3 = config->npt->root;
 }
@@ -83,6 +82,43 @@ void svm_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector)
 	init_state(v, &start);
 }
 
+/* On the calling CPU. */
+static void load(struct svm_vcpu *x)
+{
+	struct svm_cpu *cpu = &cpus[plat_cpu()];
+
+	cpu->loaded = x;
+	x->flush |= asid_load(&cpu->asids, &x->asid);
+}
+
+void svm_vcpu_save(struct virt_vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	resident_save(&x->resident);
+	if (svm_caps.rdtscp)
+		x->tsc_aux = rdmsr(MSR_TSC_AUX);
+}
+
+/* VMLOAD has the rest of what is in the CPU; what it brings back after an exit is the same CPU's. */
+void svm_vcpu_load(struct virt_vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	load(x);
+	resident_load(&x->resident);
+	if (svm_caps.rdtscp)
+		wrmsr(MSR_TSC_AUX, x->tsc_aux);
+}
+
+void svm_flush_nested(struct npt *npt)
+{
+	struct svm_cpu *cpu = &cpus[plat_cpu()];
+
+	asid_drop(&cpu->asids, &cpu->loaded->asid);
+	cpu->loaded->flush = true;
+}
+
 /* One page for the guest's VMCB, one for the host's, one for struct svm_vcpu. */
 static struct svm_vcpu *allocate(void)
 {
@@ -101,16 +137,20 @@ static struct svm_vcpu *allocate(void)
 int svm_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struct why *why)
 {
 	struct svm_vcpu *x = allocate();
+	int err;
 
 	if (!x)
 		return why_set(why, ERR_NOMEM, "no memory for the VMCB of the vCPU on CPU %u",
 			       plat_cpu());
+	err = resident_create(&x->resident, config->xcr0, why);
+	if (err)
+		return err;
 	ASSERT(config->npt && !config->use_apic_hw);
 	v->vendor = x;
 	x->virt = v;
 	x->npt = config->npt;
-	vcpus[plat_cpu()] = x;
 	write_controls(x, config);
+	load(x);
 	/* What the calling CPU has right now is what every exit brings back. */
 	__asm__ volatile("vmsave %0" ::"a"(x->host_pa) : "memory");
 	svm_vcpu_reset(v);

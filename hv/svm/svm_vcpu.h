@@ -1,16 +1,16 @@
 /*
- * What the AMD-V room keeps of one vCPU, and the functions its files share. A CPU runs one vCPU and
- * nobody else touches its VMCB, so one ASID (1) serves on every CPU, and no state of the VMCB is ever
- * marked clean: between two stays the CPU keeps nothing of a guest but its translations.
+ * What the AMD-V room keeps of one vCPU, and the functions its files share. Nobody but the CPU that a vCPU
+ * is loaded on touches its VMCB. No state of the VMCB is ever marked clean: between two stays the CPU keeps
+ * nothing of a guest but its translations, and of those it says by the ASID whose they are (hv/virt/asid.h).
  */
 #ifndef HV_SVM_SVM_VCPU_H
 #define HV_SVM_SVM_VCPU_H
 
+#include "hv/x86/resident.h"
 #include "hv/virt/virt.h"
+#include "hv/virt/asid.h"
 #include "hv/svm/svm_caps.h"
 #include "hv/svm/vmcb.h"
-
-#define SVM_ASID 1u
 
 #define TODO_EVENT    1 /* `event` waits */
 #define TODO_SHUTDOWN 2 /* the guest has to shut down instead of being entered */
@@ -45,6 +45,10 @@ struct svm_vcpu {
 	struct svm_step step;
 	uint64_t shadowed_rip;   /* where the last stay began, if in an interrupt shadow */
 	uint64_t entered_rflags; /* with which it began */
+	struct asid_use asid;
+	/* Of the CPU itself, while the vCPU is not loaded. */
+	struct resident resident;
+	uint64_t tsc_aux;
 };
 
 /* svm_cpu.c: valid once preflight has found everything. */
@@ -64,8 +68,9 @@ hpa_t svm_msrpm(void);
 int svm_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struct why *why);
 void svm_vcpu_reset(struct virt_vcpu *v);
 void svm_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector);
-/* The vCPU of the calling CPU. */
-struct svm_vcpu *svm_this(void);
+void svm_vcpu_save(struct virt_vcpu *v);
+void svm_vcpu_load(struct virt_vcpu *v);
+void svm_flush_nested(struct npt *npt);
 
 /* svm_entry.S: one stay in the guest; host interrupts and NMIs that come meanwhile wait after it. */
 void svm_enter(struct virt_vcpu *v, hpa_t guest, hpa_t host);

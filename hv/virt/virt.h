@@ -130,6 +130,7 @@ struct virt_config {
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
 	/* CR4 bits the guest may set; one that sets another exits as CR_WRITE. */
 	uint64_t cr4_guest;
+	uint64_t xcr0; /* the bits of XCR0 that the guest may set; 0: it knows no XSAVE */
 	/* AMD-V without PAUSE filter: each PAUSE exits, as if it were a loop of them. VT-x knows loops. */
 	bool pause_exits;
 };
@@ -148,12 +149,20 @@ struct virt_ops {
 	int (*cpu_on)(struct why *why);
 	void (*cpu_off)(void);
 
-	/* Creates the vCPU on the calling CPU, where it stays. Its state is that after RESET. */
+	/* Creates the vCPU on the calling CPU, where it stays, and which has its state: that after RESET. */
 	int (*vcpu_create)(struct virt_vcpu *v, const struct virt_config *config, struct why *why);
 	/* The state after RESET again, for a guest that reboots; the configuration stays. */
 	void (*vcpu_reset)(struct virt_vcpu *v);
 	/* State after INIT (SDM vol. 3, table 10-1); the vCPU then starts at vector << 12 in real mode. */
 	void (*vcpu_startup)(struct virt_vcpu *v, uint8_t sipi_vector);
+
+	/*
+	 * Several vCPUs on one CPU take turns: what the CPU itself has of this one goes to memory, before
+	 * another is created or loaded there; and the CPU has this one's state again. All other entries but
+	 * these need a vCPU that is loaded. Neither is called where a CPU has one vCPU.
+	 */
+	void (*vcpu_save)(struct virt_vcpu *v);
+	void (*vcpu_load)(struct virt_vcpu *v);
 
 	/*
 	 * Enters the guest and fills `out` with why it came back. Interrupts are off on both sides.

@@ -135,6 +135,30 @@ void vmx_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector)
 	init_state(v, &start);
 }
 
+void vmx_vcpu_save(struct virt_vcpu *v)
+{
+	struct vmx_vcpu *x = v->vendor;
+
+	resident_save(&x->resident);
+	vmx_msrs_save(x->cpu_msrs);
+	x->dr6 = vmx_dr6_get();
+}
+
+/*
+ * The VMCS has been current here before, so its launch state holds, its host state is this CPU's, and what
+ * the CPU has cached under its VPID is still good. SDM vol. 3, 25.1; others' of this CPU stay active.
+ */
+void vmx_vcpu_load(struct virt_vcpu *v)
+{
+	struct vmx_vcpu *x = v->vendor;
+	bool done = vmx_ptrld(x->vmcs) == VMX_OK;
+
+	ASSERT(done);
+	resident_load(&x->resident);
+	vmx_msrs_load(x->cpu_msrs);
+	vmx_dr6_set(x->dr6);
+}
+
 /* One page for the VMCS, one for the MSR bitmap, one for struct vmx_vcpu. */
 static struct vmx_vcpu *allocate(void)
 {
@@ -154,10 +178,14 @@ static struct vmx_vcpu *allocate(void)
 int vmx_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struct why *why)
 {
 	struct vmx_vcpu *x = allocate();
+	int err;
 
 	if (!x)
 		return why_set(why, ERR_NOMEM, "no memory for the VMCS of the vCPU on CPU %u",
 			       plat_cpu());
+	err = resident_create(&x->resident, config->xcr0, why);
+	if (err)
+		return err;
 	ASSERT(config->npt && config->asid != 0);
 	v->vendor = x;
 	x->virt = v;

@@ -14,6 +14,8 @@ static const struct cpu_msr {
 	{MSR_SFMASK, MSR_KIND_LOW_HALF},        {MSR_TSC_AUX, MSR_KIND_LOW_HALF},
 };
 
+STATIC_ASSERT(ARRAY_LEN(cpu_msrs) == VMX_CPU_MSRS, "vmx_vcpu.h has room for them");
+
 static bool valid(uint64_t value, enum msr_kind kind)
 {
 	return msr_kind_allows(kind, value, vmx_caps.linear_bits);
@@ -106,6 +108,20 @@ void vmx_msrs_reset(void)
 	for (unsigned i = 0; i < ARRAY_LEN(cpu_msrs); i++)
 		if (find(cpu_msrs[i].msr))
 			wrmsr(cpu_msrs[i].msr, 0);
+}
+
+void vmx_msrs_save(uint64_t *values)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(cpu_msrs); i++)
+		if (find(cpu_msrs[i].msr))
+			values[i] = rdmsr(cpu_msrs[i].msr);
+}
+
+void vmx_msrs_load(const uint64_t *values)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(cpu_msrs); i++)
+		if (find(cpu_msrs[i].msr))
+			wrmsr(cpu_msrs[i].msr, values[i]);
 }
 
 uint64_t vmx_dr6_get(void)

@@ -1,11 +1,12 @@
 /*
- * What the VT-x room keeps of one vCPU, and the functions its files share. The VMCS of a vCPU is made
- * current on its own CPU once and stays so: each CPU runs one vCPU, and nobody else touches it.
+ * What the VT-x room keeps of one vCPU, and the functions its files share. The VMCS of the vCPU that is
+ * loaded is current on its CPU, and nobody else touches it; those of others that live there stay active.
  */
 #ifndef HV_VMX_VMX_VCPU_H
 #define HV_VMX_VMX_VCPU_H
 
 #include "hv/base/assert.h"
+#include "hv/x86/resident.h"
 #include "hv/virt/virt.h"
 #include "hv/vmx/vmx_caps.h"
 #include "hv/vmx/vmx_check.h"
@@ -20,6 +21,9 @@ struct vmx_event {
 #define TODO_EVENT    1 /* `event` waits */
 #define TODO_PDPTES   2 /* CR0, CR3 or CR4 were set by software; see vmx_pdptes_load */
 #define TODO_SHUTDOWN 4 /* the guest has to shut down instead of being entered */
+
+/* MSRs of the CPU itself that are the guest's; vmx_msrs.c. */
+#define VMX_CPU_MSRS 6
 
 struct vmx_vcpu {
 	uint64_t host_rsp; /* first two: vmx_entry.S. As last written to the VMCS */
@@ -46,6 +50,9 @@ struct vmx_vcpu {
 	uint64_t cr4_owned;   /* CR4 bits the guest can't change without an exit */
 	hpa_t apic_page;      /* virtual-APIC page */
 	uint16_t vpid;
+	/* Of the CPU itself, while the vCPU is not loaded. */
+	struct resident resident;
+	uint64_t cpu_msrs[VMX_CPU_MSRS], dr6;
 };
 ASSERT_OFFSET(struct vmx_vcpu, host_rsp, 0);
 ASSERT_OFFSET(struct vmx_vcpu, launched, 8);
@@ -65,6 +72,8 @@ void vmx_cpu_off(void);
 int vmx_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struct why *why);
 void vmx_vcpu_reset(struct virt_vcpu *v);
 void vmx_vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector);
+void vmx_vcpu_save(struct virt_vcpu *v);
+void vmx_vcpu_load(struct virt_vcpu *v);
 void vmx_proc_set(struct vmx_vcpu *x, uint32_t bits, bool on);
 
 /* msr_bitmap.c: SDM vol. 3, 25.6.9 */
@@ -101,6 +110,9 @@ void vmx_pdptes_load(struct vmx_vcpu *x);
 int vmx_msr_get(struct virt_vcpu *v, uint32_t msr, uint64_t *value);
 int vmx_msr_set(struct virt_vcpu *v, uint32_t msr, uint64_t value);
 void vmx_msrs_reset(void);
+/* To and from `values`, VMX_CPU_MSRS of them. */
+void vmx_msrs_save(uint64_t *values);
+void vmx_msrs_load(const uint64_t *values);
 void vmx_dr_reset(void);
 uint64_t vmx_dr6_get(void);
 void vmx_dr6_set(uint64_t value);

@@ -147,6 +147,33 @@ static inline void xsetbv(uint32_t index, uint64_t value)
 			 : "memory");
 }
 
+/* SDM vol. 1, 10.5 and 13.7: a page holds either form; the upper half of `components` is always 0. */
+static inline void xsave(void *area, uint64_t components)
+{
+	__asm__ volatile("xsave64 (%0)"
+			 :
+			 : "r"(area), "a"((uint32_t)components), "d"(0)
+			 : "memory");
+}
+
+static inline void xrstor(const void *area, uint64_t components)
+{
+	__asm__ volatile("xrstor64 (%0)"
+			 :
+			 : "r"(area), "a"((uint32_t)components), "d"(0)
+			 : "memory");
+}
+
+static inline void fxsave(void *area)
+{
+	__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+}
+
+static inline void fxrstor(const void *area)
+{
+	__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+}
+
 #define CPU_PORT_ACCESSORS(suffix, type)                                                    \
 	static inline type in##suffix(uint16_t port)                                        \
 	{                                                                                   \

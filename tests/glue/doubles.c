@@ -40,7 +40,7 @@ bool host_interrupts(struct runner *r)
 	if (!atomic_load(&r->irq))
 		return false;
 	irq = atomic_exchange(&r->irq, 0);
-	check_called(r->vcpu, irq);
+	check_called(r->host ? r->host->current : NULL, irq);
 	if (irq & GLUE_IRQ_TIMER && irq_timer)
 		irq_timer();
 	return true;

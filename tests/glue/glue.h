@@ -16,11 +16,13 @@
 #include "hv/cluster/remote.h"
 #include "hv/cluster/share.h"
 #include "hv/core/vm.h"
+#include "hv/virt/asid.h"
 #include "tests/glue/fiber.h"
 
 #define GLUE_NODES   4u
 #define GLUE_CPUS    8u /* of all nodes */
 #define GLUE_GFNS    512u
+#define GLUE_ASIDS   3u /* 0 is all vCPUs' */
 #define GLUE_WORDS   8u /* of a page: what the guest's programs use; they stand at its start */
 #define GLUE_NEVER   UINT64_MAX
 #define TICKS_PER_NS 2u
@@ -32,8 +34,10 @@ struct glue_config {
 	uint64_t seed;
 	bool threads, verbose;
 	unsigned nodes, cpus[GLUE_NODES], total;
-	unsigned ops[2]; /* of each vCPU, by life */
-	unsigned pages;  /* that the programs use */
+	unsigned hosts[GLUE_NODES]; /* that run the node's vCPUs */
+	bool asids;                 /* a TLB drops what is of one vCPU alone, as AMD-V's does */
+	unsigned ops[2];            /* of each vCPU, by life */
+	unsigned pages;             /* that the programs use */
 	/* The network: per mille of frames, and of messages and kicks, that something happens to. */
 	unsigned lose, twice, late, busy, lost_kicks;
 	uint64_t latency_ns;
@@ -87,10 +91,10 @@ struct op {
 	bool pauses;    /* between them the CPU leaves the guest */
 };
 
-/* The CPU that runs a vCPU's guest: its TLB and what is injected. struct virt_vcpu's `vendor`. */
+/* A vCPU's guest, and what is injected into it. struct virt_vcpu's `vendor`. */
 struct cpu {
 	struct vcpu *v;
-	uint64_t tlb[GLUE_GFNS]; /* frame and rights; 0: not there */
+	struct asid_use asid;
 	uint64_t tsc_offset;
 	bool event, in_handler, window;
 	uint8_t vector;
@@ -114,10 +118,10 @@ enum runner_state { RUNNER_READY, RUNNER_IDLE, RUNNER_GONE };
 struct runner {
 	unsigned id;
 	struct glue_node *node;
-	unsigned index;      /* within the node */
-	struct vm_cpu *host; /* NULL: not taken yet */
-	struct vcpu *vcpu;
-	struct cpu cpu;
+	unsigned index;                      /* within the node */
+	struct vm_cpu *host;                 /* NULL: not taken yet */
+	uint64_t tlb[GLUE_ASIDS][GLUE_GFNS]; /* frame and rights; 0: not there */
+	struct asids asids;
 	enum runner_state state;
 	_Atomic unsigned irq;      /* IRQ_* that wait */
 	_Atomic uint64_t timer_at; /* glue_now() */
@@ -141,6 +145,7 @@ struct glue_node {
 	struct npt npt;
 	struct uplink *wire;
 	struct runner *runners[GLUE_CPUS];
+	struct cpu cpus[GLUE_CPUS]; /* of its vCPUs */
 	struct lapic scratch;
 	uint32_t scratch_regs[PAGE_SIZE / 4] ALIGNED(PAGE_SIZE);
 	uint64_t skew_ns; /* of its clock, at first */
@@ -197,6 +202,11 @@ void machine_cpu(struct runner *r);
 uint64_t machine_faults(void);
 uint64_t machine_evictions(void);
 uint64_t machine_home_waits(void);
+
+/* --- moved.c --- */
+
+/* What a CPU drops when a vCPU enters the guest there that comes from another. */
+void moved_check(void);
 
 /* --- main.c --- */
 

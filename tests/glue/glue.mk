@@ -2,7 +2,7 @@
 
 GLUE_OUT   := $(BUILD)/glue
 GLUE_OWN   := $(filter-out hv/cluster/uplink.c,$(wildcard hv/cluster/*.c)) \
-              $(addprefix hv/core/,intr.c memory.c vcpu.c vm.c)
+              $(addprefix hv/core/,intr.c memory.c sched.c turns.c vcpu.c vm.c) hv/cpu/kvm_pv.c hv/virt/asid.c
 GLUE_SRC   := $(GLUE_OWN) $(wildcard apic/*.c dsm/*.c net/pages/*.c net/transport/*.c) \
               $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard tests/glue/*.c)
 GLUE_BASE   = -std=gnu17 $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers -MMD -MP $(lz4_CFLAGS)

@@ -3,6 +3,7 @@
  * program. It leaves the guest as a CPU does: for an interrupt of the host's, a page, or what it can't do
  * itself.
  */
+#include "hv/core/arch.h"
 #include "hv/core/intr.h"
 #include "hv/core/vcpu.h"
 #include "hv/x86/pmem.h"
@@ -30,12 +31,27 @@ static enum npt_perm npt_query(struct npt *npt, gpa_t gpa, hpa_t *hpa)
 	return (enum npt_perm)(entry & NPT_RWX);
 }
 
-static void npt_flush(struct npt *npt)
+/* What the calling CPU has for the vCPU that is loaded. */
+static uint64_t *tlb_of(const struct cpu *c)
 {
-	struct cpu *c = &glue_self()->cpu;
+	return glue_self()->tlb[glue.config.asids ? c->asid.asid : 0];
+}
+
+static void tlb_drop(const struct cpu *c)
+{
+	uint64_t *tlb = tlb_of(c);
 
 	for (unsigned i = 0; i < GLUE_GFNS; i++)
-		c->tlb[i] = 0;
+		tlb[i] = 0;
+}
+
+static void npt_flush(struct npt *npt)
+{
+	struct cpu *loaded = arch_vcpu()->virt.vendor;
+
+	if (glue.config.asids)
+		asid_drop(&glue_self()->asids, &loaded->asid);
+	tlb_drop(loaded);
 	glue_yield(PACE_POINT);
 }
 
@@ -43,13 +59,14 @@ static void npt_flush(struct npt *npt)
 static uint64_t *reach(struct cpu *c, gfn_t gfn, bool write, struct vm_exit *exit)
 {
 	enum npt_perm needed = write ? NPT_WRITE : NPT_READ;
+	uint64_t *tlb = tlb_of(c);
 	hpa_t hpa;
 
-	if (!(c->tlb[gfn] & needed)) {
+	if (!(tlb[gfn] & needed)) {
 		enum npt_perm perm = npt_query(c->v->vm->npt, gfn << PAGE_SHIFT, &hpa);
 
 		/* A fault drops what the TLB has of the address. SDM vol. 3, 29.4.3.1 */
-		c->tlb[gfn] = perm ? hpa | perm : 0;
+		tlb[gfn] = perm ? hpa | perm : 0;
 		if (!(perm & needed)) {
 			exit->kind = VM_EXIT_NPF;
 			exit->npf.gpa = gfn << PAGE_SHIFT;
@@ -58,7 +75,7 @@ static uint64_t *reach(struct cpu *c, gfn_t gfn, bool write, struct vm_exit *exi
 			return NULL;
 		}
 	}
-	return pmem_virt(c->tlb[gfn] & PAGE_MASK);
+	return pmem_virt(tlb[gfn] & PAGE_MASK);
 }
 
 /* --- A program's steps --- */
@@ -256,6 +273,18 @@ static void vcpu_startup(struct virt_vcpu *v, uint8_t sipi_vector)
 	program_start(cpu_of(v));
 }
 
+static void vcpu_save(struct virt_vcpu *v)
+{
+	glue_yield(PACE_POINT);
+}
+
+static void vcpu_load(struct virt_vcpu *v)
+{
+	if (asid_load(&glue_self()->asids, &cpu_of(v)->asid) && glue.config.asids)
+		tlb_drop(cpu_of(v));
+	glue_yield(PACE_POINT);
+}
+
 static void inject(struct virt_vcpu *v, const struct virt_event *event)
 {
 	cpu_of(v)->event = true;
@@ -277,6 +306,8 @@ const struct virt_ops glue_ops = {
 	.reg_get = reg_get,
 	.tsc_offset_set = tsc_offset_set,
 	.vcpu_startup = vcpu_startup,
+	.vcpu_save = vcpu_save,
+	.vcpu_load = vcpu_load,
 	.inject = inject,
 	.event_pending = event_pending,
 	.irq_ready = irq_ready,
@@ -309,6 +340,8 @@ static void on_pause(struct vcpu *v, const struct vm_exit *exit)
 {
 	if (glue.config.slow && glue_random(4) == 0)
 		glue_self()->slow_in = 2;
+	if (v->cpu->count > 1)
+		vcpu_give_way(v);
 }
 
 static void on_hypercall(struct vcpu *v, const struct vm_exit *exit)

@@ -5,6 +5,7 @@
 #include "hv/cluster/client.h"
 #include "hv/core/arch.h"
 #include "hv/core/intr.h"
+#include "hv/core/turns.h"
 #include "hv/core/vcpu.h"
 #include "hv/x86/pmem.h"
 #include "tests/glue/glue.h"
@@ -17,7 +18,7 @@ static void meet(struct glue_node *n)
 {
 	unsigned round = atomic_load(&n->round);
 
-	if (atomic_fetch_add(&n->arrived, 1) + 1 == n->vm.nodes.local_cpus) {
+	if (atomic_fetch_add(&n->arrived, 1) + 1 == n->vm.host_cpus) {
 		atomic_store(&n->arrived, 0);
 		atomic_store(&n->round, round + 1);
 		return;
@@ -26,18 +27,23 @@ static void meet(struct glue_node *n)
 		n->vm.far->wait(&n->vm);
 }
 
-static void number_cpus(struct vm *vm)
+static void number_cpus(struct glue_node *n)
 {
+	struct vm *vm = &n->vm;
+
 	for (unsigned i = 0; i < vm->cpu_count; i++) {
 		vm->apic_ids[i] = i;
 		vm->vcpus[i].vm = vm;
 		vm->vcpus[i].index = i;
 	}
-	vm->host_cpus = vm->nodes.local_cpus;
-	for (unsigned i = 0; i < vm->host_cpus; i++) {
-		vm->cpus[i].vm = vm;
-		vm->cpus[i].index = i;
-		atomic_store(&vm->cpus[i].touching, NO_GFN);
+	turns_place(vm, glue.config.hosts[n->id]);
+	for (unsigned i = 0; i < vm->nodes.local_cpus; i++) {
+		struct vcpu *v = &vm->vcpus[vm->nodes.first_cpu + i];
+		struct cpu *c = &n->cpus[i];
+
+		v->virt.vendor = c;
+		*c = (struct cpu){.v = v, .tsc_offset = -vm->tsc_base, .round = 1};
+		c->asid.asid = i + 1;
 	}
 }
 
@@ -96,7 +102,7 @@ static void create(struct glue_node *n)
 		use_the_rest(n);
 	if (err)
 		glue_wrong("node %u can't be made: %s", n->id, why.text);
-	number_cpus(vm);
+	number_cpus(n);
 	atomic_store(&n->made, true);
 }
 
@@ -139,6 +145,7 @@ static void reset_vcpu(struct vcpu *v)
 	v->nmi_pending = v->extint = v->irq_window = v->nmi_window = false;
 	v->timer_fired = arch_tsc();
 	v->stalled = 0;
+	v->due = 0;
 	v->recheck = true;
 	atomic_store(&v->pv_unhalt, false);
 }
@@ -195,19 +202,20 @@ static bool again(struct glue_node *n)
 	return true;
 }
 
-static void take_vcpu(struct runner *r)
+static void take_vcpus(struct runner *r)
 {
-	struct vm *vm = &r->node->vm;
-	struct vcpu *v = &vm->vcpus[vm->nodes.first_cpu + r->index];
+	struct vm_cpu *c = &r->node->vm.cpus[r->index];
 
-	v->virt.vendor = &r->cpu;
-	r->cpu.v = v;
-	r->cpu.tsc_offset = -vm->tsc_base;
-	r->cpu.round = 1;
-	r->vcpu = v;
-	v->cpu = &vm->cpus[r->index];
-	v->cpu->current = v;
-	r->host = v->cpu;
+	r->host = c;
+	turns_switch(c->vcpus[0]);
+}
+
+static void reset_vcpus(struct vm_cpu *c)
+{
+	for (unsigned i = c->count; i-- > 0;) {
+		turns_switch(c->vcpus[i]);
+		reset_vcpu(c->vcpus[i]);
+	}
 }
 
 void machine_cpu(struct runner *r)
@@ -219,17 +227,17 @@ void machine_cpu(struct runner *r)
 		create(n);
 	while (!atomic_load(&n->made))
 		plat_relax();
-	take_vcpu(r);
+	take_vcpus(r);
 	meet(n);
 	do {
-		reset_vcpu(r->vcpu);
+		reset_vcpus(r->host);
 		if (leads)
 			reset_book(n);
 		meet(n);
 		if (leads)
 			start(n);
 		meet(n);
-		vcpu_run(r->vcpu);
+		vcpu_run(r->host);
 		meet(n);
 		if (leads)
 			atomic_store(&n->more, again(n));

@@ -37,6 +37,7 @@ static struct glue_config configure(uint64_t seed, bool threads)
 	c.nodes = 2 + mix(seed, 0) % (threads ? 2 : 3);
 	for (unsigned i = 0; i < c.nodes; i++) {
 		c.cpus[i] = 1 + (unsigned)(mix(seed, 1 + i) % 2);
+		c.hosts[i] = 1 + (unsigned)(mix(seed, 24 + i) % c.cpus[i]);
 		c.total += c.cpus[i];
 	}
 	for (unsigned life = 0; life < 2; life++)
@@ -52,6 +53,7 @@ static struct glue_config configure(uint64_t seed, bool threads)
 	c.wakes = mix(seed, 13) % 2;
 	c.sticky = (unsigned)(mix(seed, 14) % 4 * 300);
 	c.slow = mix(seed, 23) % 2 ? 0 : 40;
+	c.asids = mix(seed, 28) % 2;
 	c.end = mix(seed, 15) % 2 ? END_OFF : (enum glue_end)(mix(seed, 16) % GLUE_ENDS);
 	c.end_node = (unsigned)(mix(seed, 17) % c.nodes);
 	if (threads && c.end == END_SILENT)
@@ -79,7 +81,7 @@ static void make_runners(void)
 		node->free_bytes = MIB(64);
 		node->skew_ns = mix(glue.config.seed, 30 + n) % (3 * NS_PER_MS);
 		node->fast = mix(glue.config.seed, 40 + n) % 16;
-		for (unsigned i = 0; i < glue.config.cpus[n]; i++) {
+		for (unsigned i = 0; i < glue.config.hosts[n]; i++) {
 			struct runner *r = &glue.runners[glue.runner_count];
 			struct fiber fiber = r->fiber;
 
@@ -208,6 +210,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	doubles_init();
+	moved_check();
 	if (!strcmp(what, "runs") && argc > 2)
 		return runs(number(argv[2]), argc > 3 ? number(argv[3]) : 1);
 	if (!strcmp(what, "threads") && argc > 2)

@@ -70,8 +70,8 @@ void glue_wrong(const char *fmt, ...)
 	va_list ap;
 
 	printf("glue: seed %llu: ", (unsigned long long)glue.config.seed);
-	if (r && r->vcpu)
-		printf("vCPU %u on node %u: ", r->vcpu->index, r->node->vm.nodes.self);
+	if (r && r->host && r->host->current)
+		printf("vCPU %u on node %u: ", r->host->current->index, r->node->vm.nodes.self);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
@@ -363,11 +363,11 @@ void node_dies(struct glue_node *n)
 {
 	atomic_store(&n->dead, true);
 	if (glue.config.threads) {
-		for (unsigned i = 0; i < n->vm.nodes.local_cpus; i++)
+		for (unsigned i = 0; i < n->vm.host_cpus; i++)
 			runner_interrupt(n->runners[i], GLUE_IRQ_KICK);
 		thread_yield(PACE_POINT);
 	}
-	for (unsigned i = 0; i < n->vm.nodes.local_cpus; i++)
+	for (unsigned i = 0; i < n->vm.host_cpus; i++)
 		n->runners[i]->state = RUNNER_GONE;
 	go_on();
 }

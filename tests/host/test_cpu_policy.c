@@ -12,7 +12,7 @@
 
 #define EXTENDED_1 0x80000001u
 
-struct cpuid_regs kvm_pv_cpuid(uint32_t leaf)
+struct cpuid_regs kvm_pv_cpuid(const struct vcpu *v, uint32_t leaf)
 {
 	return (struct cpuid_regs){leaf, 0, 0, 0};
 }

@@ -73,6 +73,8 @@ static int setup(void **state)
 	f = rig_reset();
 	v = &f->vm.vcpus[0];
 	v->state = VCPU_RUNNING;
+	v->cpu = &f->vm.cpus[0];
+	v->cpu->count = 1;
 	f->seg[SEG_SS].dpl = 3;
 	msr_writes = hypercalls = 0;
 	return 0;
@@ -116,6 +118,16 @@ static void the_instruction_is_there(void **state)
 	assert_int_equal(hypercalls, 1);
 }
 
+/* A CPU that leaves at PAUSE has a use for that where others of its vCPUs wait for a turn. */
+static void who_spins_gives_way(void **state)
+{
+	leave(VM_EXIT_PAUSE, 0, "\xf3\x90");
+	assert_false(v->cpu->sched.gives_way || v->recheck);
+	v->cpu->count = 2;
+	leave(VM_EXIT_PAUSE, 0, "\xf3\x90");
+	assert_true(v->cpu->sched.gives_way && v->recheck);
+}
+
 /* Neither another instruction nor bytes that are none get what was meant for the one that exited. */
 static void it_is_there_no_more(void **state)
 {
@@ -153,6 +165,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(the_instruction_is_there),
+		T(who_spins_gives_way),
 		T(it_is_there_no_more),
 	};
 

@@ -158,6 +158,7 @@ static void make(unsigned index)
 	v->index = index;
 	v->cpu = &f->vm.cpus[0];
 	v->cpu->vm = &f->vm;
+	v->cpu->count = 1;
 	v->state = VCPU_RUNNING;
 	apic_post_init(&v->post);
 	lapic_init(&v->lapic, page, &config);

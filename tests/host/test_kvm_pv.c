@@ -10,9 +10,11 @@
 
 #include "hv/base/bits.h"
 #include "hv/base/log.h"
+#include "hv/core/arch.h"
 #include "hv/core/intr.h"
 #include "hv/core/memory.h"
 #include "hv/cpu/kvm_pv.h"
+#include "hv/x86/tsc.h"
 #include "tests/host/fake_virt.h"
 #include "tests/host/plat.h"
 
@@ -29,6 +31,36 @@ bool memory_is_ram(const struct vm *vm, gpa_t gpa)
 	return gpa < RAM && (gpa & PAGE_MASK) != HOLE;
 }
 
+/* One tick is 2 ns here. */
+static uint64_t now;
+
+uint64_t arch_tsc(void)
+{
+	return now;
+}
+
+uint64_t tsc_to_ns(uint64_t ticks)
+{
+	return ticks * 2;
+}
+
+/* Guest memory that is elsewhere at the moment; else it is host_ram(). */
+static bool far_away;
+static unsigned held;
+
+static void *acquire_here(struct vm *vm, gpa_t gpa)
+{
+	held += !far_away;
+	return far_away ? NULL : host_ram() + gpa;
+}
+
+static void release(struct vm *vm)
+{
+	held--;
+}
+
+static const struct vm_ram ram = {.acquire_here = acquire_here, .release = release};
+
 void intr_unhalt(struct vcpu *target)
 {
 	unhalted = target;
@@ -43,6 +75,9 @@ static void ready(void)
 	host_ram_reset(RAM);
 	memset(host_ram(), 0x77, RAM);
 	unhalted = NULL;
+	f->vm.ram = &ram;
+	far_away = false;
+	now = 1000;
 }
 
 static bool untouched(void)
@@ -155,6 +190,117 @@ static void only_in_ram(void **state)
 	}
 }
 
+static uint64_t get64(gpa_t at)
+{
+	return get32(at) | (uint64_t)get32(at + 4) << 32;
+}
+
+/* Two vCPUs on a CPU, 0 and 1; what each sees of the other at 0x4000 and 0x4040. */
+static void take_turns(void)
+{
+	static struct vm_cpu c;
+
+	ready();
+	memset(host_ram() + 0x4000, 0, 128);
+	c = (struct vm_cpu){.vm = &f->vm, .vcpus = {v, v + 1}, .count = 2, .current = v};
+	for (unsigned i = 0; i < 2; i++) {
+		v[i].cpu = &c;
+		v[i].slot = v[i].index = i;
+		v[i].vm = &f->vm;
+		v[i].state = VCPU_RUNNING;
+		f->vm.apic_ids[i] = i;
+		v[i].kvm_steal_msr = v[i].stolen = v[i].robbed_at = 0;
+		assert_int_equal(kvm_pv_msr_write(&v[i], MSR_KVM_STEAL_TIME, (0x4000 + 64 * i) | 1),
+				 0);
+	}
+	f->vm.cpu_count = 2;
+	sched_init(&c.sched, &(struct sched_limits){1, 1, 1});
+}
+
+static void time_that_others_had(void **state)
+{
+	take_turns();
+	kvm_pv_turn(v, false);
+	assert_int_equal(host_ram()[0x4010], 1);
+	assert_int_equal(get64(0x4000), 0);
+	now += 100;
+	kvm_pv_turn(v, true);
+	assert_int_equal(host_ram()[0x4010], 0);
+	assert_int_equal(get64(0x4000), 200);
+	assert_int_equal(get32(0x4008), 4); /* even: whole */
+	/* Who sleeps is not robbed; nobody need spin for it. */
+	v->state = VCPU_HALTED;
+	kvm_pv_turn(v, false);
+	assert_int_equal(host_ram()[0x4010], 1);
+	now += 100;
+	kvm_pv_turn(v, true);
+	assert_int_equal(get64(0x4000), 200);
+	assert_int_equal(get64(0x4040), 0);
+	assert_int_equal(held, 0);
+}
+
+static void nobody_waits_to_tell_it(void **state)
+{
+	take_turns();
+	far_away = true;
+	kvm_pv_turn(v, false);
+	now += 50;
+	kvm_pv_turn(v, true);
+	assert_int_equal(get32(0x4008), 0);
+	/* It is told when the page is here again. */
+	far_away = false;
+	kvm_pv_turn(v, false);
+	assert_int_equal(get64(0x4000), 100);
+	assert_int_equal(held, 0);
+}
+
+static void where_it_may_stand(void **state)
+{
+	uint64_t value;
+
+	take_turns();
+	assert_int_equal(kvm_pv_msr_write(v, MSR_KVM_STEAL_TIME, HOLE | 1), ERR_INVALID);
+	assert_int_equal(kvm_pv_msr_write(v, MSR_KVM_STEAL_TIME, RAM | 1), ERR_INVALID);
+	assert_int_equal(kvm_pv_msr_write(v, MSR_KVM_STEAL_TIME, 0x4020 | 1), ERR_INVALID);
+	assert_int_equal(kvm_pv_msr_write(v, MSR_KVM_STEAL_TIME, 0x4000 | 3), ERR_INVALID);
+	assert_int_equal(kvm_pv_msr_write(v, MSR_KVM_STEAL_TIME, ~63ull | 1), ERR_INVALID);
+	assert_int_equal(kvm_pv_msr_read(v, MSR_KVM_STEAL_TIME, &value), 0);
+	assert_int_equal(value, 0x4000 | 1);
+	/* switched off nothing is written */
+	assert_int_equal(kvm_pv_msr_write(v, MSR_KVM_STEAL_TIME, 0), 0);
+	memset(host_ram(), 0x77, RAM);
+	kvm_pv_turn(v, false);
+	assert_true(untouched());
+}
+
+static void yields_to_whom_it_names(void **state)
+{
+	take_turns();
+	assert_true(kvm_pv_cpuid(v, KVM_CPUID_BASE + 1).eax & 1u << 5);
+	assert_true(kvm_pv_cpuid(v, KVM_CPUID_BASE + 1).eax & 1u << 13);
+	f->seg[SEG_SS].dpl = 0;
+	v->recheck = false;
+	v->virt.gpr[GPR_RAX] = 11;
+	v->virt.gpr[GPR_RBX] = 1;
+	kvm_pv_hypercall(v);
+	assert_int_equal(v->virt.gpr[GPR_RAX], 0);
+	assert_int_equal(v->cpu->sched.favoured, 1);
+	assert_true(v->cpu->sched.gives_way && v->recheck);
+	/* itself, and one that is not there */
+	v->cpu->sched.gives_way = false;
+	v->virt.gpr[GPR_RAX] = 11;
+	v->virt.gpr[GPR_RBX] = 0;
+	kvm_pv_hypercall(v);
+	v->virt.gpr[GPR_RAX] = 11;
+	v->virt.gpr[GPR_RBX] = 77;
+	kvm_pv_hypercall(v);
+	assert_true(v->virt.gpr[GPR_RAX] == (uint64_t)-22);
+	assert_false(v->cpu->sched.gives_way);
+	/* Alone on its CPU it is told of none of it. */
+	v->cpu->count = 1;
+	assert_int_equal(kvm_pv_cpuid(v, KVM_CPUID_BASE + 1).eax & (1u << 5 | 1u << 13), 0);
+}
+
 static unsigned lines_with(struct log_reader *r, const char *what)
 {
 	static char text[1 << 17];
@@ -222,6 +368,10 @@ int main(void)
 		cmocka_unit_test(only_in_ram),
 		cmocka_unit_test(the_log_is_not_flooded),
 		cmocka_unit_test(hypercalls),
+		cmocka_unit_test(time_that_others_had),
+		cmocka_unit_test(nobody_waits_to_tell_it),
+		cmocka_unit_test(where_it_may_stand),
+		cmocka_unit_test(yields_to_whom_it_names),
 	};
 
 	return cmocka_run_group_tests_name("kvm-pv", tests, NULL, NULL);

@@ -17,6 +17,8 @@ def hypervisor_args(options, guest):
         words += ["trust-tsc", "lost-after=10000"]
     if options.mem:
         words.append(f"mem={options.mem}M")
+    if options.vcpus:
+        words.append(f"cpus={options.vcpus}")
     if options.disk:
         words.append("disk=disk")
     if options.aoe:

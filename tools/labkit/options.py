@@ -135,6 +135,9 @@ def guest_options(parser):
         "--mem", type=number(1, 1 << 20), metavar="MB", help="of the guest; default: the hypervisor's"
     )
     group.add_argument(
+        "--vcpus", type=number(1, 64), metavar="N", help="of the guest, on each node; default: one per CPU"
+    )
+    group.add_argument(
         "--native", action="store_true", help="boot the guest on the emulator itself, as the reference"
     )
 

@@ -1,0 +1,25 @@
+/*
+ * What of a guest lives in the CPU itself, whatever its vendor, because the hypervisor has no use for it: the
+ * x87, SSE and AVX registers, XCR0, and the breakpoints' addresses. A vCPU that has its CPU to itself leaves
+ * it there; where several take turns it goes to memory and back.
+ */
+#ifndef HV_X86_RESIDENT_H
+#define HV_X86_RESIDENT_H
+
+#include "hv/base/err.h"
+
+struct resident {
+	uint64_t
+		xcr0_all; /* what XSAVE has to cover; 0: FXSAVE, the CPU or the guest has no XSAVE */
+	uint64_t xcr0;    /* the guest's, while it is not loaded */
+	uint64_t dr[4];
+	uint8_t *area; /* a page */
+};
+
+/* `xcr0_all` as in struct virt_config. What the calling CPU has now is the guest's to begin with. */
+int resident_create(struct resident *r, uint64_t xcr0_all, struct why *why) MUST_CHECK;
+
+void resident_save(struct resident *r);
+void resident_load(const struct resident *r);
+
+#endif

@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""One node with AMD-V and a single CPU shows the stock kernel four, which take turns; all of them work."""
+
+import re
+
+from harness import DIRECT, TROUBLE, check, lab, log_of
+
+VCPUS = 4
+EACH = rf"for c in $(seq 0 {VCPUS - 1}); do taskset -c $c cut -d' ' -f39 /proc/self/stat; done"
+# Lines that two at a time hand over to each other, and as many computing.
+WORK = "seq 9000 | sort -r | sort -n | md5sum; seq 9000 | md5sum"
+
+lab(
+    *(*DIRECT, "--cores", "1", "--vcpus", str(VCPUS), "--mem", "128", "--node-ram", "256", *TROUBLE),
+    *("--guest", "debian", "--expect", r"guest: Linux 6\.1\.\S+-686 "),
+    *("--send", rf"guest# =nproc; {EACH}\n", "--expect", rf"^{VCPUS}\n" + "".join(rf"{c}\n" for c in range(VCPUS))),
+    *("--send", rf"guest# =for c in $(seq {VCPUS}); do ({WORK}) & done | sort -u | wc -l; wait\n", "--expect", r"^1\n"),
+    *("--send", r"guest# =poweroff -f\n", "--expect", "Power down", "--timeout", "120"),
+    *("--expect-log", "guest: the guest powered off", "--expect-log", "boot: node halted"),
+)
+log = log_of("run")
+check("ACPI lists 1 CPU" in log, "the node has more than one CPU")
+for cpu in range(VCPUS):
+    check(re.search(rf"vCPU {cpu}: [1-9]\d* turns on CPU 0", log), f"vCPU {cpu} took no turn")
