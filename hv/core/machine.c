@@ -16,10 +16,12 @@
 #include "hv/cluster/share.h"
 #include "hv/core/vcpu.h"
 #include "hv/core/vtlb.h"
+#include "hv/image/image_test.h"
 #include "hv/x86/pcpu_setup.h"
 #include "hv/x86/pmem.h"
 #include "hv/x86/serial.h"
 #include "hv/x86/tsc.h"
+#include "hv/x86/xstate.h"
 
 /* What the node keeps for itself: nested page tables, control structures, the log, the stacks. */
 #define NODE_RESERVE    MIB(16)
@@ -168,7 +170,7 @@ static int create_npt(struct why *why)
 }
 
 /* What the vCPUs show of what all nodes' CPUs have. */
-static void choose_features(bool shared)
+static int choose_features(bool shared, struct why *why)
 {
 	uint32_t common[CPU_WORDS];
 
@@ -178,6 +180,7 @@ static void choose_features(bool shared)
 			vtlb_features(common);
 	}
 	cpu_policy_init(shared ? common : NULL);
+	return xstate_init(cpu_policy_xcr0_allowed(), why);
 }
 
 static int open_devices(const struct options *o, struct why *why)
@@ -217,6 +220,7 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 	devices_init(&devices, &vm);
 	vm.wall_start = c->wall_clock;
 	vm.io = &devices_io;
+	vm.boundary = c->options->test_image ? image_test : NULL;
 	if (c->uplink) {
 		link_init(&link, c->uplink);
 		vm.link = &link;
@@ -234,9 +238,10 @@ int machine_create(const struct machine_config *c, unsigned cpu_count, struct wh
 		err = create_npt(why);
 	if (!err && shared)
 		err = share_init(&share, &vm, &parts, why);
+	if (!err)
+		err = choose_features(shared, why);
 	if (err)
 		return err;
-	choose_features(shared);
 	number_cpus();
 	if (vm_is_head(&vm))
 		err = open_devices(c->options, why);
@@ -577,6 +582,7 @@ static void report(struct report *r)
 				    (unsigned long long)v->switches, v->cpu->index);
 		vtlb_report(r, v);
 	}
+	image_test_report(r, &vm);
 	virtdev_report(&devices.virt, r);
 	report_line(r, LOG_VCPU, "guest memory: %llu of %llu MiB backed",
 		    (unsigned long long)(vm.ram->backed(&vm) >> 20),

@@ -38,6 +38,7 @@ int options_parse(const char *line, struct options *o, struct why *why)
 		{"ticks",       OPT_CHOICE, &o->ticks,       0, 0, ticks_names,              "late or all"},
 		{"debug-exit",  OPT_FLAG,   &o->debug_exit,  0, 0,                     NULL, "on or off"},
 		{"large-pages", OPT_FLAG,   &o->large_pages, 0, 0,                     NULL, "on or off"},
+		{"test-image",  OPT_NUMBER, &o->test_image,  0, 100000000,             NULL, "once in so many exits, 0 to 100000000"},
 		{"test-panic",  OPT_TEXT,   o->test_panic,   0, sizeof(o->test_panic), NULL, "page, stack, div, assert, nmi or smash"},
 	};
 	// clang-format on

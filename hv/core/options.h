@@ -32,13 +32,14 @@ struct options {
 	uint64_t lost_after; /* ms of silence after which a node counts as lost */
 	/* messages of the wire's self-test, which runs instead of a guest; 0: none */
 	uint64_t test_wire;
-	unsigned on_reset; /* enum on_reset */
-	unsigned on_off;   /* enum on_off: what the node does after the guest has gone */
-	unsigned apic_hw;  /* enum apic_hw: use the hardware's APIC virtualization? */
-	unsigned ticks;    /* enum ticks: may those of sleeping vCPUs be late? */
-	bool net;          /* a network card for the guest */
-	bool net_aoe;      /* it may speak ATA over Ethernet */
-	bool debug_exit;   /* port 0xf4 ends the machine */
+	uint64_t test_image; /* every so many exits a vCPU goes through its image; 0: never */
+	unsigned on_reset;   /* enum on_reset */
+	unsigned on_off;     /* enum on_off: what the node does after the guest has gone */
+	unsigned apic_hw;    /* enum apic_hw: use the hardware's APIC virtualization? */
+	unsigned ticks;      /* enum ticks: may those of sleeping vCPUs be late? */
+	bool net;            /* a network card for the guest */
+	bool net_aoe;        /* it may speak ATA over Ethernet */
+	bool debug_exit;     /* port 0xf4 ends the machine */
 	bool large_pages;
 	bool trust_tsc; /* take the TSC for invariant though the CPU does not say so */
 };

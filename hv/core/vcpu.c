@@ -23,6 +23,8 @@ void vcpu_run(struct vm_cpu *c)
 	struct vm_exit exit;
 
 	while (!atomic_load_explicit(&vm->stop, memory_order_relaxed)) {
+		if (UNLIKELY(vm->boundary))
+			vm->boundary(v);
 		if (wants_service(v)) {
 			intr_service(v);
 			/* Whatever may make another the one to run asks for service. */

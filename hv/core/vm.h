@@ -242,6 +242,8 @@ struct vm {
 	int64_t wall_start;        /* Unix time at tsc_base, seconds */
 
 	_Atomic unsigned stop;
+	/* Before a vCPU looks at its events, out of the guest; NULL: nothing to be done. */
+	void (*boundary)(struct vcpu *v);
 	uint8_t debug_code;
 	struct spinlock stop_lock;
 	struct why stop_why;

@@ -38,7 +38,7 @@ void image_encode(const struct image *image, uint8_t out[IMAGE_BYTES]);
  * bytes are the image. `out` is to be dropped then. Whether it is one for this machine and CPU,
  * image_load() says.
  */
-int image_decode(const void *bytes, size_t size, struct image *out, struct why *why) MUST_CHECK;
+int image_decode(const void *from, size_t size, struct image *out, struct why *why) MUST_CHECK;
 
 /*
  * The calling CPU's vCPU, between two stays in the guest and with nothing acquired. Its posted messages go

@@ -1,5 +1,6 @@
 """What the acceptance tests share: calling tools/lab and judging how it ended."""
 
+import collections
 import glob
 import hashlib
 import os
@@ -297,7 +298,7 @@ def tell_guest(name, good, seconds, said):
     print(f"  {name:12} {verdict:7} {seconds:5.1f} s {passed:3} passed {skipped:2} skipped", flush=True)
 
 
-def run_guest(path, ending, words, args, logs=None, tell=True):
+def run_guest(path, ending, words, args, logs=None, tell=True, hv=""):
     """True when all its checks pass, or it ends the machine as `ending` says, what the log must show in order."""
     name = os.path.splitext(os.path.basename(path))[0]
     began = time.monotonic()
@@ -310,7 +311,7 @@ def run_guest(path, ending, words, args, logs=None, tell=True):
     try:
         lab(
             *("--cores", "2", "--guest", path, "--mem", "64", "--node-ram", "256", *args),
-            *("--append", f"expect=amalgam {words}".strip(), "--hv-append", "on-reset=stop"),
+            *("--append", f"expect=amalgam {words}".strip(), "--hv-append", f"on-reset=stop {hv}".strip()),
             *("--fail", r"^DONE \d+ passed, [1-9]", "--fail", "PANIC", "--timeout", "400", *expect),
             logs=logs or name,
         )
@@ -338,3 +339,18 @@ def run_guests(*args, words="", finishing=()):
         if not run_guest(os.path.join(BUILD, f"guests/{name}.elf"), ends.get(name), words, args):
             bad.append(name)
     check(not bad, f"{len(bad)} of {len(names)} guests failed: {' '.join(bad)}")
+
+
+def run_images(names, states, *args, words=""):
+    """
+    Test guests whose vCPUs are made bytes, wiped out and put back at every third exit, and notice nothing. Among
+    all those images each of `states` was met.
+    """
+    met = collections.Counter()
+    for name in names:
+        logs = f"image-{name}"
+        check(run_guest(guest_elf(name), None, words, args, logs, hv="test-image=3"), f"{name} noticed its images")
+        for state, times in re.findall(r"test-image: (\S.*?) +(\d+)$", log_of(logs), re.M):
+            met[state] += int(times)
+    never = [state for state in states if not met[state]]
+    check(not never, f"no image was of a vCPU in these states: {', '.join(never)}; met were {dict(met)}")
