@@ -302,15 +302,13 @@ static uint64_t serve(struct vm_cpu *c)
 static void wake_by(struct vcpu *v, uint64_t due)
 {
 	struct vm_cpu *c = v->cpu;
-	uint64_t at;
 
 	v->due = timer_due(v);
-	c->due = intr_host_tsc(c->vm, due);
+	c->due = intr_host_tsc(c->vm, c->count == 1 ? MIN(due, v->due) : due);
 	if (c->vm->far)
 		c->due = MIN(c->due, c->vm->far->deadline(c));
-	at = MIN(c->due, intr_host_tsc(c->vm, v->due));
-	if (c->count == 1 && at != UINT64_MAX)
-		vm_cpu_wake_by(c, at);
+	if (c->count == 1 && c->due != UINT64_MAX)
+		vm_cpu_wake_by(c, c->due);
 }
 
 /* The PIC's vector comes next: its INTR is up on an open LINT0, or an ExtINT message came. */
