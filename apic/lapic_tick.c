@@ -23,13 +23,13 @@ static bool in_step(const struct lapic_tick *t, uint64_t due)
 
 uint64_t lapic_tick_due(const struct lapic_tick *t, uint64_t due)
 {
-	uint64_t quiet = due - t->since;
+	uint64_t quiet = due - t->since, second = t->period * LAPIC_TICK_HZ;
 
 	if (!t->dear || t->hits < TICK_SURE)
 		return due;
-	if ((int64_t)quiet <= 0 || !(in_step(t, due) || due == t->slipped))
+	if ((int64_t)quiet <= (int64_t)second || !(in_step(t, due) || due == t->slipped))
 		return due;
-	return due + MIN(quiet / TICK_PART, t->most);
+	return due + MIN((quiet - second) / TICK_PART, t->most);
 }
 
 /* What is known stands until as many in a row were none: other timers go between the ticks. */

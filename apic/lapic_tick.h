@@ -11,7 +11,8 @@
  *   that would, by what the CPU waited as it was set), of a kernel that never sleeps longer than to the next.
  *   Any other is somebody's who wants to be woken then, and is met.
  * - Only while the CPU is halted, and only where ticks wait for other nodes: else they cost nobody anything.
- * - By an eighth of the time for which it has done nothing but tick, and by a limit. An interrupt that is no
+ * - By an eighth of the time for which it has done nothing but tick, after the first second of that, and by a
+ *   limit. Sooner it saves nothing: programs sleep shorter between their work. An interrupt that is no
  *   tick, an IPI that it sends, a device that it uses, a deadline that is no tick end that time, and the
  *   tick that is owed comes as soon as it runs.
  *

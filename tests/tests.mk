@@ -68,7 +68,7 @@ TSAN_OUT   := $(BUILD)/tsan
 TSAN_TESTS := $(addprefix $(TSAN_OUT)/,test_apic_post)
 $(TSAN_OUT)/test_apic_post: $(wildcard apic/*.c)
 
-$(TSAN_OUT)/test_%: tests/host/test_%.c tests/host/plat.c hv/base/spinlock.c
+$(TSAN_OUT)/test_%: tests/host/test_%.c tests/host/plat.c $(addprefix hv/base/,err.c fmt.c spinlock.c)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O1 -g -fsanitize=thread -I. $(WARNINGS) $^ -lcmocka -lpthread -o $@
 

@@ -217,7 +217,7 @@ static void sleep_long(void)
 	arm(next);
 	intr_halt(v);
 	look();
-	for (unsigned i = 0; i < 300; i++)
+	for (unsigned i = 0; i < 550; i++)
 		sleep_to_tick();
 }
 

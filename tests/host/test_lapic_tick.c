@@ -132,6 +132,8 @@ static void a_timeout_is_late_by_an_eighth(void **state)
 		while (k.timeout)
 			sleep_once();
 		assert_true(k.woken - due <= MIN(ms * MS / 8, LIMIT) + k.period);
+		/* Within the first second it is late by no more than a kernel's own ticks make it. */
+		assert_true(ms >= 1000 || k.woken - due <= k.period);
 	}
 }
 
@@ -170,8 +172,7 @@ static void other_deadlines_are_met(void **state)
 	lapic_tick_halts(&k.t, k.now, k.armed, 1);
 	assert_true(lapic_tick_due(&k.t, k.armed) - k.armed < k.period / 8);
 	/* They are ticks still. */
-	for (unsigned i = 0; i < 3; i++)
-		sleep_once();
+	sleep_for(TSC + 8 * k.period);
 	assert_true(lapic_tick_due(&k.t, k.armed) > k.armed);
 	sleep_for(3 * TSC);
 	assert_true(k.latest > 200 * MS);
