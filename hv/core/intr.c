@@ -276,22 +276,21 @@ void intr_halt(struct vcpu *v)
 	v->recheck = true;
 }
 
-/*
- * What the CPU does whoever lives on it: the first one serves the wire, and on the head the devices' time.
- * Returns when that is due again, as a guest TSC.
- */
-static uint64_t serve(struct vm_cpu *c)
+/* What the first CPU does whoever lives on it: the wire, first of all, for others wait. */
+static void serve_wire(struct vm_cpu *c)
 {
-	struct vm *vm = c->vm;
-	uint64_t ns;
+	if (c->vm->far && vm_cpu_leads(c))
+		c->vm->far->serve(c->vm);
+}
 
-	if (!vm_cpu_leads(c))
-		return UINT64_MAX;
-	if (vm->far)
-		vm->far->serve(vm);
-	if (!vm_is_head(vm))
-		return UINT64_MAX;
-	ns = devices_tick(vm);
+/*
+ * And on the head the devices' time; returns when that is due again, as a guest TSC. What it posts is taken
+ * after a stay in the guest: where ticks come faster than they can be served, the guest gets on between them.
+ */
+static uint64_t serve_devices(struct vm_cpu *c)
+{
+	uint64_t ns = vm_cpu_leads(c) && vm_is_head(c->vm) ? devices_tick(c->vm) : UINT64_MAX;
+
 	return ns == UINT64_MAX ? ns : ns_to_tsc(ns);
 }
 
@@ -414,13 +413,11 @@ static void deliver(struct vcpu *v)
 
 void intr_service(struct vcpu *v)
 {
-	uint64_t due;
-
 	v->recheck = false;
-	due = serve(v->cpu);
+	serve_wire(v->cpu);
 	if (apic_post_pending(&v->post))
 		take_posted(v);
 	run_timer(v);
-	wake_by(v, due);
+	wake_by(v, serve_devices(v->cpu));
 	deliver(v);
 }

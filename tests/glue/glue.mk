@@ -3,8 +3,9 @@
 GLUE_OUT   := $(BUILD)/glue
 GLUE_OWN   := $(filter-out hv/cluster/uplink.c,$(wildcard hv/cluster/*.c)) \
               $(addprefix hv/core/,intr.c memory.c sched.c turns.c vcpu.c vm.c) hv/cpu/kvm_pv.c hv/virt/asid.c
-GLUE_SRC   := $(GLUE_OWN) $(wildcard apic/*.c dsm/*.c net/pages/*.c net/transport/*.c) \
-              $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard tests/glue/*.c)
+GLUE_ROOMS := $(wildcard apic/*.c dsm/*.c net/pages/*.c net/transport/*.c) \
+              $(filter-out hv/base/string.c,$(wildcard hv/base/*.c))
+GLUE_TESTS := $(wildcard tests/glue/*.c)
 GLUE_BASE   = -std=gnu17 $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers -MMD -MP $(lz4_CFLAGS)
 GLUE_KINDS := san fast tsan cov
 
@@ -13,6 +14,10 @@ GLUE_CFLAGS_san  = $(GLUE_BASE) -O1 -fsanitize=address,undefined -fno-sanitize-r
 GLUE_CFLAGS_fast = $(GLUE_BASE) -O2 -flto -DGLUE_MUTANTS
 GLUE_CFLAGS_cov  = $(GLUE_BASE) -O0 --coverage
 GLUE_CFLAGS_tsan = $(GLUE_BASE) -O1 -fsanitize=thread
+
+# What the unit tests are linked with is built with the same sanitizers.
+GLUE_LIB_san := $(HOST_LIB)
+$(foreach k,$(GLUE_KINDS),$(eval GLUE_SRC_$k := $(GLUE_OWN) $(GLUE_TESTS) $(if $(GLUE_LIB_$k),,$(GLUE_ROOMS))))
 
 define glue_rules
 $(GLUE_OUT)/$1/%.o: %.c | $(HOST_OUT)/liblz4.a
@@ -23,10 +28,10 @@ $(GLUE_OUT)/$1/lz4.o: net/pages/lz4_libc.h | $(HOST_OUT)/liblz4.a
 	@mkdir -p $$(@D)
 	$$(CC) $$(filter-out -Werror,$$(GLUE_CFLAGS_$1)) $$(lz4_QUIET) -c $$(DEPS)/lz4/lib/lz4.c -o $$@
 
-$(GLUE_OUT)/glue-$1: $(GLUE_SRC:%.c=$(GLUE_OUT)/$1/%.o) $(GLUE_OUT)/$1/lz4.o
-	$$(CC) $$(GLUE_CFLAGS_$1) $$(filter %.o,$$^) -lpthread -o $$@
+$(GLUE_OUT)/glue-$1: $(GLUE_SRC_$1:%.c=$(GLUE_OUT)/$1/%.o) $(GLUE_OUT)/$1/lz4.o $(GLUE_LIB_$1)
+	$$(CC) $$(GLUE_CFLAGS_$1) $$(filter %.o,$$^) $(GLUE_LIB_$1) -lpthread -o $$@
 
--include $(GLUE_SRC:%.c=$(GLUE_OUT)/$1/%.d)
+-include $(GLUE_SRC_$1:%.c=$(GLUE_OUT)/$1/%.d)
 endef
 $(foreach k,$(GLUE_KINDS),$(eval $(call glue_rules,$k)))
 

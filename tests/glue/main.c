@@ -41,7 +41,7 @@ static struct glue_config configure(uint64_t seed, bool threads)
 		c.total += c.cpus[i];
 	}
 	for (unsigned life = 0; life < 2; life++)
-		c.ops[life] = (threads ? 4000 : c.nodes == 2 ? 1000 : 720) / c.total;
+		c.ops[life] = (threads ? 4000 : c.nodes == 2 ? 1250 : 800) / c.total;
 	c.pages = 80 + (unsigned)(mix(seed, 5) % 48);
 	c.lose = mix(seed, 6) % 3 ? 0 : 15;
 	c.twice = mix(seed, 7) % 3 ? 0 : 30;

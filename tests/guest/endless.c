@@ -51,10 +51,22 @@ static void tick(struct regs *r)
 	lapic_eoi();
 }
 
+static void step_through(void)
+{
+	uint32_t loops = 3000, a = 0, c = 0;
+
+	asm volatile("sti; pushfl; orl $0x100, (%%esp); popfl\n"
+		     "1: cpuid; decl %%esi; jnz 1b\n"
+		     "pushfl; andl $~0x100, (%%esp); popfl; cli"
+		     : "+S"(loops), "+a"(a), "+c"(c)
+		     :
+		     : "ebx", "edx", "cc", "memory");
+}
+
 /* Interrupts that come while an instruction is carried out for the guest do not swallow its step. */
 static void test_steps_with_interrupts(void)
 {
-	uint32_t loops = 3000, a = 0, c = 0;
+	uint32_t turns = 0;
 
 	trap_hook(VEC_DB, count_all);
 	trap_hook(VEC_USER, tick);
@@ -62,15 +74,12 @@ static void test_steps_with_interrupts(void)
 	lapic_write(LAPIC_TIMER_DIVIDE, 0xb);
 	lapic_write(LAPIC_LVT_TIMER, LVT_PERIODIC | VEC_USER);
 	lapic_write(LAPIC_TIMER_INITIAL, 100000);
-	asm volatile("sti; pushfl; orl $0x100, (%%esp); popfl\n"
-		     "1: cpuid; decl %%esi; jnz 1b\n"
-		     "pushfl; andl $~0x100, (%%esp); popfl; cli"
-		     : "+S"(loops), "+a"(a), "+c"(c)
-		     :
-		     : "ebx", "edx", "cc", "memory");
+	/* However seldom an emulator on a busy host finds time for its timers. */
+	for (; turns < 50 && trap_count[VEC_USER] <= 10; turns++)
+		step_through();
 	lapic_write(LAPIC_LVT_TIMER, LVT_MASKED);
 	CHECK(trap_count[VEC_USER] > 10, "%u interrupts", trap_count[VEC_USER]);
-	CHECK_EQ(steps, 3 * 3000 + 3);
+	CHECK_EQ(steps, turns * (3 * 3000 + 3));
 }
 
 /* The fault comes before the debug register is touched, and entering the handler has taken GD away. */

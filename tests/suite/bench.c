@@ -231,9 +231,12 @@ static void bench_sieve(unsigned iters, const void *arg)
 {
 	uint32_t bytes = iters * 1000000, primes = 0;
 	uint64_t start = now_us(), filled;
-	uint8_t *composite =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned free_mib = (unsigned)(sysconf(_SC_AVPHYS_PAGES) >> 8);
+	uint8_t *composite;
 
+	if (iters > free_mib)
+		skip("it needs %u MB, and %u MiB are free", iters, free_mib);
+	composite = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	need(composite != MAP_FAILED, "mmap");
 	pin(suite.cpu[0]);
 	for (uint32_t i = 0; i < bytes; i++)
