@@ -12,7 +12,7 @@
 #define W_AGENTS 4
 #define W_FRAMES 16
 #define W_CHAN   12
-#define W_BYTES  5120 /* of one node's engine, without its statistics */
+#define W_BYTES  5632 /* of one node's engine, without its statistics */
 
 struct world_config {
 	uint16_t nodes, agents, pages, set_max;
