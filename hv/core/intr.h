@@ -32,9 +32,9 @@ void intr_apply(struct vcpu *v, const struct lapic_actions *actions);
 void intr_halt(struct vcpu *v);
 
 /*
- * The calling CPU's look at the world before its vCPU enters the guest: the wire and device time where it
- * leads, then the vCPU's posted messages, its timer and what is injected. Interrupts are off and stay off
- * until the entry or the idle.
+ * The calling CPU's look at the world before its vCPU enters the guest: the wire, where it leads; the vCPU's
+ * posted messages and its timer; device time, where it leads on the head; then what is injected. Interrupts
+ * are off and stay off until the entry or the idle.
  */
 void intr_service(struct vcpu *v);
 
