@@ -415,7 +415,6 @@ static int create_vcpu(struct vcpu *v, struct why *why)
 		.use_apic_hw = v->apic_hw,
 		.tsc_offset = -vm.tsc_base,
 		.cr4_guest = cpu_policy_cr4_allowed(),
-		.xcr0 = cpu_policy_xcr0_allowed(),
 		/* What it spins on is held from the node, or the vCPU, that is to change it. */
 		.pause_exits = vm.far != NULL || v->cpu->count > 1,
 	};

@@ -105,10 +105,7 @@ static void wipe_cpu(bool xsave)
 	x.wide = true;
 	memcpy(x.legacy + 24, &(uint32_t){MXCSR}, sizeof(uint32_t));
 	xstate_set(&x);
-	write_dr0(JUNK);
-	write_dr1(JUNK);
-	write_dr2(JUNK);
-	write_dr3(JUNK);
+	breakpoints_set((const uint64_t[4]){JUNK, JUNK, JUNK, JUNK});
 }
 
 static void wipe_virt(struct vcpu *v)
@@ -130,8 +127,7 @@ static void wipe_virt(struct vcpu *v)
 		ops->seg_set(&v->virt, id, &seg);
 	/* Those that take no junk are as after RESET. */
 	for (unsigned i = 0; i < VIRT_MSRS; i++)
-		if (ops->msr_set(&v->virt, virt_msr_numbers[i], JUNK))
-			continue;
+		(void)ops->msr_set(&v->virt, virt_msr_numbers[i], JUNK);
 }
 
 /* As after RESET, with junk where RESET leaves what a guest may have anyway. */

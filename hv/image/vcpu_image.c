@@ -6,22 +6,6 @@
 #include "hv/image/image.h"
 #include "hv/x86/cpu.h"
 
-static void debug_registers_get(uint64_t dr[4])
-{
-	dr[0] = read_dr0();
-	dr[1] = read_dr1();
-	dr[2] = read_dr2();
-	dr[3] = read_dr3();
-}
-
-static void debug_registers_set(const uint64_t dr[4])
-{
-	write_dr0(dr[0]);
-	write_dr1(dr[1]);
-	write_dr2(dr[2]);
-	write_dr3(dr[3]);
-}
-
 void image_take(struct vcpu *v, struct image *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -31,7 +15,7 @@ void image_take(struct vcpu *v, struct image *out)
 	out->extint = v->extint;
 	out->pv_unhalt = atomic_exchange(&v->pv_unhalt, false);
 	virt_state_get(v->vm->ops, &v->virt, &out->cpu_state);
-	debug_registers_get(out->dr);
+	breakpoints_get(out->dr);
 	xstate_get(&out->xstate);
 	lapic_get(intr_lapic(v), &out->lapic);
 	apic_post_take(&v->post, &out->posted);
@@ -75,7 +59,7 @@ int image_load(struct vcpu *v, const struct image *image, struct why *why)
 	v->extint = image->extint;
 	if (image->pv_unhalt)
 		atomic_store(&v->pv_unhalt, true);
-	debug_registers_set(image->dr);
+	breakpoints_set(image->dr);
 	xstate_set(&image->xstate);
 	apic_post_give(&v->post, &image->posted);
 	v->kvm_clock_msr = image->kvm_clock_msr;

@@ -142,7 +142,7 @@ int svm_vcpu_create(struct virt_vcpu *v, const struct virt_config *config, struc
 	if (!x)
 		return why_set(why, ERR_NOMEM, "no memory for the VMCB of the vCPU on CPU %u",
 			       plat_cpu());
-	err = resident_create(&x->resident, config->xcr0, why);
+	err = resident_create(&x->resident, why);
 	if (err)
 		return err;
 	ASSERT(config->npt && !config->use_apic_hw);

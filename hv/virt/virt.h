@@ -130,7 +130,6 @@ struct virt_config {
 	uint64_t tsc_offset; /* guest TSC = host TSC + offset */
 	/* CR4 bits the guest may set; one that sets another exits as CR_WRITE. */
 	uint64_t cr4_guest;
-	uint64_t xcr0; /* the bits of XCR0 that the guest may set; 0: it knows no XSAVE */
 	/* AMD-V without PAUSE filter: each PAUSE exits, as if it were a loop of them. VT-x knows loops. */
 	bool pause_exits;
 };

@@ -130,6 +130,23 @@ CPU_DR_ACCESSORS(2)
 CPU_DR_ACCESSORS(3)
 CPU_DR_ACCESSORS(7)
 
+/* DR0 to DR3, which the hypervisor has no use for. */
+static inline void breakpoints_get(uint64_t dr[4])
+{
+	dr[0] = read_dr0();
+	dr[1] = read_dr1();
+	dr[2] = read_dr2();
+	dr[3] = read_dr3();
+}
+
+static inline void breakpoints_set(const uint64_t dr[4])
+{
+	write_dr0(dr[0]);
+	write_dr1(dr[1]);
+	write_dr2(dr[2]);
+	write_dr3(dr[3]);
+}
+
 /* CR4.OSXSAVE must be set for both. */
 static inline uint64_t xgetbv(uint32_t index)
 {
@@ -145,33 +162,6 @@ static inline void xsetbv(uint32_t index, uint64_t value)
 			 :
 			 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
 			 : "memory");
-}
-
-/* SDM vol. 1, 10.5 and 13.7: a page holds either form; the upper half of `components` is always 0. */
-static inline void xsave(void *area, uint64_t components)
-{
-	__asm__ volatile("xsave64 (%0)"
-			 :
-			 : "r"(area), "a"((uint32_t)components), "d"(0)
-			 : "memory");
-}
-
-static inline void xrstor(const void *area, uint64_t components)
-{
-	__asm__ volatile("xrstor64 (%0)"
-			 :
-			 : "r"(area), "a"((uint32_t)components), "d"(0)
-			 : "memory");
-}
-
-static inline void fxsave(void *area)
-{
-	__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
-}
-
-static inline void fxrstor(const void *area)
-{
-	__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }
 
 #define CPU_PORT_ACCESSORS(suffix, type)                                                    \

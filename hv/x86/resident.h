@@ -7,17 +7,15 @@
 #define HV_X86_RESIDENT_H
 
 #include "hv/base/err.h"
+#include "hv/x86/xstate.h"
 
 struct resident {
-	uint64_t
-		xcr0_all; /* what XSAVE has to cover; 0: FXSAVE, the CPU or the guest has no XSAVE */
-	uint64_t xcr0;    /* the guest's, while it is not loaded */
+	struct xstate_area *area; /* a page */
 	uint64_t dr[4];
-	uint8_t *area; /* a page */
 };
 
-/* `xcr0_all` as in struct virt_config. What the calling CPU has now is the guest's to begin with. */
-int resident_create(struct resident *r, uint64_t xcr0_all, struct why *why) MUST_CHECK;
+/* xstate_init() has been called. What the calling CPU has now is the guest's to begin with. */
+int resident_create(struct resident *r, struct why *why) MUST_CHECK;
 
 void resident_save(struct resident *r);
 void resident_load(const struct resident *r);

@@ -6,8 +6,6 @@
 
 #define LEAF_XSAVE 0xdu
 
-/* The standard format up to AVX-512, the largest a guest is shown, has 2688 bytes. SDM vol. 1, 13.4 */
-#define AREA_BYTES   2816u
 #define LEGACY_BYTES 512u
 #define HEADER_BYTES 64u
 
@@ -18,10 +16,6 @@
 #define AT_MXCSR_MASK 28u
 
 #define MXCSR_MASK_OLD 0xffbfu /* of CPUs that tell none. SDM vol. 1, 11.6.6 */
-
-struct area {
-	uint8_t bytes[AREA_BYTES];
-} ALIGNED(64);
 
 /* The components behind the header, and where they are in struct xstate. */
 static const struct part {
@@ -59,34 +53,35 @@ static uint32_t get32(const uint8_t *bytes)
 /* EDX:EAX of the four instructions below: the components that the area is about. */
 #define COMPONENTS(mask) "a"((uint32_t)(mask)), "d"((uint32_t)((mask) >> 32))
 
-static void save(struct area *a, bool wide)
+static void save(struct xstate_area *a, bool wide)
 {
 	if (!cpu.xcr0 && wide)
-		__asm__ volatile("fxsave64 %0" : "=m"(*a));
+		__asm__ volatile("fxsave64 %0" : "=m"(a->bytes));
 	else if (!cpu.xcr0)
-		__asm__ volatile("fxsave %0" : "=m"(*a));
+		__asm__ volatile("fxsave %0" : "=m"(a->bytes));
 	else if (wide)
-		__asm__ volatile("xsave64 %0" : "+m"(*a) : COMPONENTS(cpu.xcr0) : "memory");
+		__asm__ volatile("xsave64 %0" : "+m"(a->bytes) : COMPONENTS(cpu.xcr0) : "memory");
 	else
-		__asm__ volatile("xsave %0" : "+m"(*a) : COMPONENTS(cpu.xcr0) : "memory");
+		__asm__ volatile("xsave %0" : "+m"(a->bytes) : COMPONENTS(cpu.xcr0) : "memory");
 }
 
-static void restore(const struct area *a, bool wide)
+static void restore(const struct xstate_area *a)
 {
-	if (!cpu.xcr0 && wide)
-		__asm__ volatile("fxrstor64 %0" ::"m"(*a));
+	if (!cpu.xcr0 && a->wide)
+		__asm__ volatile("fxrstor64 %0" ::"m"(a->bytes));
 	else if (!cpu.xcr0)
-		__asm__ volatile("fxrstor %0" ::"m"(*a));
-	else if (wide)
-		__asm__ volatile("xrstor64 %0" ::"m"(*a), COMPONENTS(cpu.xcr0) : "memory");
+		__asm__ volatile("fxrstor %0" ::"m"(a->bytes));
+	else if (a->wide)
+		__asm__ volatile("xrstor64 %0" ::"m"(a->bytes), COMPONENTS(cpu.xcr0) : "memory");
 	else
-		__asm__ volatile("xrstor %0" ::"m"(*a), COMPONENTS(cpu.xcr0) : "memory");
+		__asm__ volatile("xrstor %0" ::"m"(a->bytes), COMPONENTS(cpu.xcr0) : "memory");
 }
 
 int xstate_init(uint64_t xcr0, struct why *why)
 {
-	struct area a = {{0}};
+	struct xstate_area a = {.xcr0 = 0};
 
+	ASSERT(!(xcr0 & ~XCR0_KNOWN));
 	cpu.xcr0 = 0;
 	save(&a, true);
 	cpu.mxcsr_mask = get32(a.bytes + AT_MXCSR_MASK);
@@ -99,11 +94,12 @@ int xstate_init(uint64_t xcr0, struct why *why)
 			continue;
 		r = cpuid(LEAF_XSAVE, parts[i].component);
 		if (r.eax != parts[i].size || r.ebx < LEGACY_BYTES + HEADER_BYTES ||
-		    r.ebx > AREA_BYTES - parts[i].size)
+		    r.ebx > XSTATE_AREA_BYTES - parts[i].size)
 			return why_set(why, ERR_UNSUPPORTED,
 				       "this CPU's XSAVE component %u has %u bytes at offset %u; "
 				       "%u bytes below %u were expected",
-				       parts[i].component, r.eax, r.ebx, parts[i].size, AREA_BYTES);
+				       parts[i].component, r.eax, r.ebx, parts[i].size,
+				       XSTATE_AREA_BYTES);
 		cpu.offset[i] = r.ebx;
 	}
 	cpu.xcr0 = xcr0;
@@ -114,34 +110,46 @@ int xstate_init(uint64_t xcr0, struct why *why)
  * Pointers of the FPU have selectors and 32-bit offsets, or 64 bits. Where no upper half would be lost the
  * former are saved, for a 32-bit guest's handler looks at the selectors.
  */
-static bool save_all(struct area *a)
+static void save_all(struct xstate_area *a)
 {
-	bool wide;
-
 	save(a, true);
-	wide = get64(a->bytes + AT_FIP) >> 32 || get64(a->bytes + AT_FDP) >> 32;
-	if (!wide)
+	a->wide = get64(a->bytes + AT_FIP) >> 32 || get64(a->bytes + AT_FDP) >> 32;
+	if (!a->wide)
 		save(a, false);
 	memset(a->bytes + AT_MXCSR_MASK, 0, sizeof(uint32_t)); /* the CPU's, and no state */
-	return wide;
+}
+
+/* What the guest has in components that it has switched off for now is kept, so all are on meanwhile. */
+static void switch_components(uint64_t from, uint64_t to)
+{
+	if (cpu.xcr0 && from != to)
+		xsetbv(0, to);
+}
+
+void xstate_save(struct xstate_area *a)
+{
+	a->xcr0 = cpu.xcr0 ? xgetbv(0) : 0;
+	switch_components(a->xcr0, cpu.xcr0);
+	save_all(a);
+	switch_components(cpu.xcr0, a->xcr0);
+}
+
+void xstate_restore(const struct xstate_area *a)
+{
+	switch_components(cpu.xcr0 ? xgetbv(0) : 0, cpu.xcr0);
+	restore(a);
+	switch_components(cpu.xcr0, a->xcr0);
 }
 
 void xstate_get(struct xstate *out)
 {
-	struct area a = {{0}};
+	struct xstate_area a = {.xcr0 = 0};
 
+	xstate_save(&a);
 	memset(out, 0, sizeof(*out));
-	if (!cpu.xcr0) {
-		out->wide = save_all(&a);
-		out->bv = XCR0_X87 | XCR0_SSE;
-		memcpy(out->legacy, a.bytes, sizeof(out->legacy));
-		return;
-	}
-	out->xcr0 = xgetbv(0);
-	xsetbv(0, cpu.xcr0);
-	out->wide = save_all(&a);
-	xsetbv(0, out->xcr0);
-	out->bv = get64(a.bytes + LEGACY_BYTES);
+	out->xcr0 = a.xcr0;
+	out->wide = a.wide;
+	out->bv = cpu.xcr0 ? get64(a.bytes + LEGACY_BYTES) : XCR0_X87 | XCR0_SSE;
 	memcpy(out->legacy, a.bytes, sizeof(out->legacy));
 	for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
 		if (out->bv >> parts[i].component & 1)
@@ -168,19 +176,13 @@ int xstate_check(const struct xstate *x, struct why *why)
 
 void xstate_set(const struct xstate *x)
 {
-	struct area a = {{0}};
+	struct xstate_area a = {.xcr0 = x->xcr0, .wide = x->wide};
 
 	memcpy(a.bytes, x->legacy, sizeof(x->legacy));
-	if (!cpu.xcr0) {
-		restore(&a, x->wide);
-		return;
-	}
-	memcpy(a.bytes + LEGACY_BYTES, &x->bv, sizeof(x->bv));
+	memcpy(a.bytes + LEGACY_BYTES, &x->bv, sizeof(x->bv)); /* FXRSTOR does not look there */
 	for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
 		if (x->bv >> parts[i].component & 1)
 			memcpy(a.bytes + cpu.offset[i], (const uint8_t *)x + parts[i].at,
 			       parts[i].size);
-	xsetbv(0, cpu.xcr0);
-	restore(&a, x->wide);
-	xsetbv(0, x->xcr0);
+	xstate_restore(&a);
 }

@@ -30,13 +30,27 @@ struct xstate {
 	uint8_t hi16_zmm[1024];
 };
 
+/* The standard format up to AVX-512, the largest a guest is shown, has 2688 bytes. SDM vol. 1, 13.4 */
+#define XSTATE_AREA_BYTES 2816u
+
+/* The same as the calling CPU lays it out: quick, and of use on CPUs of that model alone. Begins as zeros. */
+struct xstate_area {
+	uint8_t bytes[XSTATE_AREA_BYTES];
+	uint64_t xcr0; /* as above */
+	bool wide;
+} ALIGNED(64);
+
 /*
  * Once per node: `xcr0` is what guests may set in XCR0, 0 when they have no XSAVE. ERR_UNSUPPORTED for a CPU
  * whose area is larger than any known one.
  */
 int xstate_init(uint64_t xcr0, struct why *why) MUST_CHECK;
 
-/* The calling CPU's state, those components too that XCR0 has switched off. */
+/* The calling CPU's state, those components too that XCR0 has switched off; and back. */
+void xstate_save(struct xstate_area *area);
+void xstate_restore(const struct xstate_area *area);
+
+/* The same in places of their own. */
 void xstate_get(struct xstate *out);
 
 /* ERR_INVALID with a sentence when the calling CPU would refuse the state with #GP. */
