@@ -126,4 +126,23 @@ static inline void rig_state(uint64_t *seed, struct virt_state *st)
 		st->pdpte[i] = rig_random(seed) & (BITS(47, 12) | 1);
 }
 
+/* Where rig_state() has an MSR's value. */
+static inline int rig_msr_index(uint32_t msr)
+{
+	for (int i = 0; i < VIRT_MSRS; i++)
+		if (virt_msr_numbers[i] == msr)
+			return i;
+	return -1;
+}
+
+/* Into a vCPU; the test fails when the state is refused. */
+static inline void rig_put(const struct virt_ops *ops, struct virt_vcpu *v,
+			   const struct virt_state *st)
+{
+	struct why why = {""};
+
+	if (virt_state_check(st, &why) || virt_state_set(ops, v, st, &why))
+		fail_msg("%s", why.text);
+}
+
 #endif

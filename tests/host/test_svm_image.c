@@ -21,23 +21,15 @@ static struct vmcb_control *const c = &vmcb.control;
 static struct vmcb_save *const s = &vmcb.save;
 static uint64_t msrs[VIRT_MSRS];
 
-static int msr_index(uint32_t msr)
-{
-	for (int i = 0; i < VIRT_MSRS; i++)
-		if (virt_msr_numbers[i] == msr)
-			return i;
-	return -1;
-}
-
 static int msr_get(struct virt_vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	*value = msrs[msr_index(msr)];
+	*value = msrs[rig_msr_index(msr)];
 	return 0;
 }
 
 static int msr_set(struct virt_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	msrs[msr_index(msr)] = value;
+	msrs[rig_msr_index(msr)] = value;
 	return 0;
 }
 
@@ -112,14 +104,6 @@ static void state_here(uint64_t *seed, struct virt_state *st)
 	st->vector = st->insn_len = 0;
 }
 
-static void put(const struct virt_state *st)
-{
-	struct why why = {""};
-
-	if (virt_state_check(st, &why) || virt_state_set(&ops, &v, st, &why))
-		fail_msg("%s", why.text);
-}
-
 static void no_field_is_forgotten(void **state)
 {
 	uint64_t seed = 1;
@@ -128,7 +112,7 @@ static void no_field_is_forgotten(void **state)
 		struct virt_state st, again;
 
 		state_here(&seed, &st);
-		put(&st);
+		rig_put(&ops, &v, &st);
 		for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
 			for (unsigned at = saved[i].first; at + 8 <= saved[i].after; at += 8)
 				if (!memcmp((uint8_t *)s + at, "ZZZZZZZZ", 8))
@@ -150,12 +134,12 @@ static void the_vmcb_is_the_same(void **state)
 		struct svm_vcpu was;
 
 		state_here(&seed, &st);
-		put(&st);
+		rig_put(&ops, &v, &st);
 		before = vmcb;
 		was = x;
 		virt_state_get(&ops, &v, &st);
 		scribble();
-		put(&st);
+		rig_put(&ops, &v, &st);
 		assert_memory_equal(&before, &vmcb, sizeof(before));
 		assert_int_equal(was.todo, x.todo);
 		assert_int_equal(was.again, x.again);
@@ -173,7 +157,7 @@ static void copies_of_tables_stay_behind(void **state)
 	struct virt_state st, again;
 
 	state_here(&seed, &st);
-	put(&st);
+	rig_put(&ops, &v, &st);
 	svm_walk_root(&v, 0x1000);
 	virt_state_get(&ops, &v, &again);
 	assert_int_equal(again.reg[REG_CR3], st.reg[REG_CR3]);
@@ -201,14 +185,14 @@ static void a_step_begins_anew(void **state)
 	nothing_queued(&st);
 	st.nmi_blocked = true;
 	st.dr6 |= DR6_STEP | 1;
-	put(&st);
+	rig_put(&ops, &v, &st);
 	virt_state_get(&ops, &v, &before);
 	svm_event_iret(&x);
 	assert_true(x.step.on && s->rflags & RFLAGS_TF && !(s->dr6 & DR6_STEP));
 	virt_state_get(&ops, &v, &st);
 	assert_memory_equal(&before, &st, sizeof(st));
 	scribble();
-	put(&st);
+	rig_put(&ops, &v, &st);
 	assert_false(x.step.on);
 	assert_true(c->intercepts[3] >> (SVM_EXIT_IRET - 0x60) & 1);
 	svm_event_iret(&x);
@@ -222,14 +206,14 @@ static void half_an_nmi(void **state)
 	struct virt_state st;
 
 	nothing_queued(&st);
-	put(&st);
+	rig_put(&ops, &v, &st);
 	svm_inject(&v, &nmi);
 	svm_event_load(&x);
 	svm_event_keep(&x, c->event_inject);
 	virt_state_get(&ops, &v, &st);
 	assert_true(st.half_delivered && st.queued == VIRT_QUEUED_NMI && !st.nmi_blocked);
 	scribble();
-	put(&st);
+	rig_put(&ops, &v, &st);
 	assert_true(svm_event_pending(&v));
 	svm_event_load(&x);
 	assert_int_equal(c->event_inject,
@@ -249,12 +233,12 @@ static void states_of_the_other_vendor(void **state)
 	st.vector = 0x80;
 	st.insn_len = 2;
 	st.half_delivered = true;
-	put(&st);
+	rig_put(&ops, &v, &st);
 	assert_false(svm_event_pending(&v) || x.todo);
 	nothing_queued(&st);
 	st.pending_debug = DR6_STEP | BIT(12) | 2;
 	scribble();
-	put(&st);
+	rig_put(&ops, &v, &st);
 	assert_int_equal(s->dr6, DR6_RESET | DR6_STEP | 2);
 	assert_int_equal(x.event, EVENT_VALID | EVENT_TYPE_FIELD(EVENT_TYPE_EXCEPTION) | VECTOR_DB);
 }

@@ -37,14 +37,6 @@ void vmx_proc_set(struct vmx_vcpu *vcpu, uint32_t bits, bool on)
 {
 }
 
-static int msr_index(uint32_t msr)
-{
-	for (int i = 0; i < VIRT_MSRS; i++)
-		if (virt_msr_numbers[i] == msr)
-			return i;
-	return -1;
-}
-
 /* As a CPU without RDTSCP, on which a vCPU has no TSC_AUX. */
 static bool no_tsc_aux;
 
@@ -52,7 +44,7 @@ static int msr_get(struct virt_vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	if (msr == MSR_TSC_AUX && no_tsc_aux)
 		return ERR_NOTFOUND;
-	*value = msrs[msr_index(msr)];
+	*value = msrs[rig_msr_index(msr)];
 	return 0;
 }
 
@@ -62,7 +54,7 @@ static int msr_set(struct virt_vcpu *vcpu, uint32_t msr, uint64_t value)
 		return ERR_NOTFOUND;
 	if (msr == MSR_LSTAR && !is_sign_extended(value, 48))
 		return ERR_INVALID;
-	msrs[msr_index(msr)] = value;
+	msrs[rig_msr_index(msr)] = value;
 	return 0;
 }
 
@@ -116,14 +108,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static void put(const struct virt_state *st)
-{
-	struct why why = {""};
-
-	if (virt_state_check(st, &why) || virt_state_set(&ops, &v, st, &why))
-		fail_msg("%s", why.text);
-}
-
 static void no_field_is_forgotten(void **state)
 {
 	uint64_t seed = 1;
@@ -132,7 +116,7 @@ static void no_field_is_forgotten(void **state)
 		struct virt_state st, again;
 
 		rig_state(&seed, &st);
-		put(&st);
+		rig_put(&ops, &v, &st);
 		for (unsigned i = 0; i < ARRAY_LEN(guest_fields); i++)
 			for (unsigned f = guest_fields[i].first; f <= guest_fields[i].last; f += 2)
 				if (fake_vmcs[f] == SCRIBBLE)
@@ -155,13 +139,13 @@ static void the_vmcs_is_the_same(void **state)
 		uint8_t todo;
 
 		rig_state(&seed, &st);
-		put(&st);
+		rig_put(&ops, &v, &st);
 		memcpy(before, fake_vmcs, sizeof(before));
 		todo = x.todo;
 		event = x.event;
 		virt_state_get(&ops, &v, &st);
 		scribble();
-		put(&st);
+		rig_put(&ops, &v, &st);
 		/* Pointers that are not loaded are no state. */
 		for (unsigned i = 0; i < 4 && !st.pdptes_loaded; i++)
 			fake_vmcs[VMCS_GUEST_PDPTE0 + 2 * i] = before[VMCS_GUEST_PDPTE0 + 2 * i];
@@ -183,13 +167,13 @@ static void half_an_nmi(void **state)
 	st.half_delivered = st.has_code = st.shutdown = false;
 	st.vector = st.insn_len = 0;
 	st.code = 0;
-	put(&st);
+	rig_put(&ops, &v, &st);
 	fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY] = BLOCKED_BY_NMI;
 	vmx_event_keep(&x, INTR_VALID | INTR_TYPE_FIELD(INTR_NMI) | VECTOR_NMI);
 	virt_state_get(&ops, &v, &st);
 	assert_true(st.half_delivered && st.queued == VIRT_QUEUED_NMI && !st.nmi_blocked);
 	scribble();
-	put(&st);
+	rig_put(&ops, &v, &st);
 	assert_true(vmx_event_pending(&v));
 	vmx_event_load(&x);
 	assert_int_equal(fake_vmcs[VMCS_ENTRY_INTR_INFO],
