@@ -32,7 +32,7 @@ static int number_cpus(struct vm *vm, const struct cluster *c, struct why *why)
 		}
 		n->most_cpus = MAX(n->most_cpus, cpus);
 		for (unsigned i = 0; i < cpus; i++)
-			n->of_cpu[vm->cpu_count++] = (uint8_t)node;
+			places_set(&vm->places, vm->cpu_count++, (struct place){node, 0});
 	}
 	return 0;
 }
@@ -74,9 +74,12 @@ static int wait_for_members(struct vm *vm, struct why *why)
 
 static void log_cpus(const struct vm *vm)
 {
-	for (unsigned i = 0; i < vm->cpu_count; i++)
-		log_info(LOG_CLUSTER, "vCPU %u is on node %u%s", i, vm->nodes.of_cpu[i],
-			 vm->nodes.of_cpu[i] == vm->nodes.head ? ", the head" : "");
+	for (unsigned i = 0; i < vm->cpu_count; i++) {
+		unsigned node = places_node(&vm->places, i);
+
+		log_info(LOG_CLUSTER, "vCPU %u is on node %u%s", i, node,
+			 node == vm->nodes.head ? ", the head" : "");
+	}
 }
 
 /* What machine this is. The head decides it, so that it fits on all nodes. */
@@ -136,7 +139,7 @@ void remote_config(struct vm *vm, unsigned from, const void *body, size_t len)
 		return;
 	}
 	memcpy(&r->config[from], body, sizeof(r->config[from]));
-	r->configured |= (uint32_t)BIT(from);
+	r->configured |= BIT(from);
 }
 
 /* --- The machine's life --- */

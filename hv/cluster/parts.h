@@ -10,7 +10,7 @@
 #include "hv/core/vm.h"
 #include "net/transport/outbox.h"
 
-/* The engine's agents: each CPU as its guest's, and as the hypervisor's. */
+/* The engine's agents: each CPU of a node as its guest's, and as the hypervisor's; none is a vCPU's. */
 #define SHARE_AGENTS 2
 
 #define PARTS_SLOTS_EACH  16 /* of the node that gives most */

@@ -5,7 +5,7 @@
 #include "hv/core/arch.h"
 #include "hv/core/intr.h"
 
-STATIC_ASSERT(VM_MAX_CPUS <= 64 && VM_MAX_NODES <= 32, "sets of vCPUs and of nodes are words");
+STATIC_ASSERT(VM_MAX_CPUS <= 64 && VM_MAX_NODES <= 64, "sets of vCPUs and of nodes are words");
 
 /* --- Waiting for answers --- */
 
@@ -15,7 +15,7 @@ static bool answered_all(const struct vcpu *v)
 }
 
 /* Before the question goes out. A vCPU has one question at a time. */
-static void expect(struct vcpu *v, enum node_kind kind, uint32_t nodes)
+static void expect(struct vcpu *v, enum node_kind kind, uint64_t nodes)
 {
 	struct remote *r = v->vm->remote;
 
@@ -45,7 +45,7 @@ static struct vcpu *asker(struct vm *vm, unsigned cpu, unsigned from, enum node_
 static void answered(struct vcpu *v, unsigned from)
 {
 	atomic_fetch_and(&v->vm->remote->missing[v->index],
-			 GLUE_MUTANT(GLUE_ANY_ANSWER) ? 0 : ~(uint32_t)BIT(from));
+			 GLUE_MUTANT(GLUE_ANY_ANSWER) ? 0 : ~BIT(from));
 	link_awake(v);
 }
 
@@ -61,7 +61,7 @@ static struct vcpu *addressed(struct vm *vm, unsigned cpu, unsigned from, enum n
 /* Does the vCPU live on the node that speaks for it? */
 static bool speaks_for(struct vm *vm, unsigned cpu, unsigned from, enum node_kind kind)
 {
-	if (vm_place(vm, cpu) == VM_ELSEWHERE && vm->nodes.of_cpu[cpu] == from)
+	if (vm_place(vm, cpu) == VM_ELSEWHERE && places_node(&vm->places, cpu) == from)
 		return true;
 	link_strange(vm->link, from, kind, "something in the name of a vCPU that it does not have");
 	return false;
@@ -78,7 +78,7 @@ static void post(struct vcpu *from, unsigned cpu, const struct apic_msg *msg)
 				     .level_trigger = msg->level_trigger,
 				     .assert_level = msg->assert};
 
-	link_post(vm->link, from, vm->nodes.of_cpu[cpu], NODE_IPI, &ipi, sizeof(ipi));
+	link_post(vm->link, from, places_node(&vm->places, cpu), NODE_IPI, &ipi, sizeof(ipi));
 }
 
 void remote_ipi(struct vm *vm, unsigned from, const void *body, size_t len)
@@ -98,7 +98,8 @@ static void unhalt(struct vcpu *from, unsigned cpu)
 {
 	const struct node_unhalt u = {(uint16_t)cpu};
 
-	link_post(from->vm->link, from, from->vm->nodes.of_cpu[cpu], NODE_UNHALT, &u, sizeof(u));
+	link_post(from->vm->link, from, places_node(&from->vm->places, cpu), NODE_UNHALT, &u,
+		  sizeof(u));
 }
 
 void remote_unhalted(struct vm *vm, unsigned from, const void *body, size_t len)
@@ -115,7 +116,7 @@ static void dest_tell(struct vcpu *v, const struct apic_dest *dest)
 	const struct vm_nodes *n = &v->vm->nodes;
 	const struct node_dest d = {.dest = apic_dest_pack(dest), .cpu = (uint16_t)v->index};
 
-	expect(v, NODE_DEST_OK, (uint32_t)(BIT(n->count) - 1) & ~(uint32_t)BIT(n->self));
+	expect(v, NODE_DEST_OK, BITS(n->count - 1, 0) & ~BIT(n->self));
 	link_post_all(v->vm->link, v, NODE_DEST, &d, sizeof(d));
 	wait_answers(v);
 }
@@ -181,7 +182,7 @@ static uint64_t io(struct vcpu *v, uint64_t address, unsigned size, unsigned fla
 				   .flags = (uint8_t)flags};
 
 	v->remote_io++;
-	expect(v, NODE_IO_DONE, (uint32_t)BIT(vm->nodes.head));
+	expect(v, NODE_IO_DONE, BIT(vm->nodes.head));
 	link_post(vm->link, v, vm->nodes.head, NODE_IO, &io, sizeof(io));
 	return wait_answers(v) ? vm->remote->answer[v->index] : UINT64_MAX;
 }
@@ -227,7 +228,7 @@ static void serve_io(struct vm *vm, struct node_io *io)
 		vm->io->head_write(vm, io->address, io->size, io->flags & VM_IO_MMIO, io->value);
 	else
 		io->value = vm->io->head_read(vm, io->address, io->size, io->flags & VM_IO_MMIO);
-	link_send(vm->link, vm->nodes.of_cpu[io->cpu], NODE_IO_DONE, io, sizeof(*io));
+	link_send(vm->link, places_node(&vm->places, io->cpu), NODE_IO_DONE, io, sizeof(*io));
 }
 
 static void serve_eois(struct vm *vm)

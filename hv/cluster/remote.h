@@ -16,7 +16,7 @@
 struct remote {
 	/* Joining. The head's word may come before this node knows who the head is. */
 	struct node_config config[VM_MAX_NODES];
-	uint32_t configured; /* bit n: node n has said one */
+	uint64_t configured; /* bit n: node n has said one */
 	/* Lives of the machine for which each node was ready, and that have ended there. */
 	unsigned ready[VM_MAX_NODES], stopped[VM_MAX_NODES];
 	struct node_stopped last[VM_MAX_NODES];
@@ -28,7 +28,7 @@ struct remote {
 	_Atomic bool eoi_came;
 	/* By vCPU: what it waits for, the nodes that have not answered yet, and what was answered. */
 	_Atomic uint8_t awaited[VM_MAX_CPUS]; /* enum node_kind */
-	_Atomic uint32_t missing[VM_MAX_CPUS];
+	_Atomic uint64_t missing[VM_MAX_CPUS];
 	uint64_t answer[VM_MAX_CPUS];
 };
 

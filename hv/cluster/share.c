@@ -17,14 +17,10 @@
 enum { AGENT_GUEST, AGENT_HYPER, AGENTS_PER_CPU };
 STATIC_ASSERT((int)AGENTS_PER_CPU == SHARE_AGENTS, "as parts.h counts them");
 
-static struct vcpu *local_cpu(struct vm *vm, unsigned i)
+/* A CPU's: a vCPU keeps its CPU while it waits for a page, and gives its pages back before another runs. */
+static uint16_t agent_of(const struct vm_cpu *c, unsigned kind)
 {
-	return &vm->vcpus[vm->nodes.first_cpu + i];
-}
-
-static unsigned local_index(const struct vcpu *v)
-{
-	return v->index - v->vm->nodes.first_cpu;
+	return (uint16_t)(c->index * AGENTS_PER_CPU + kind);
 }
 
 /* --- Taking rights away --- */
@@ -179,7 +175,7 @@ static void send(struct share *s, const struct dsm_action *a)
 
 static void resume(struct share *s, uint16_t agent)
 {
-	struct vcpu *v = local_cpu(s->vm, agent / AGENTS_PER_CPU);
+	struct vcpu *v = s->vm->cpus[agent / AGENTS_PER_CPU].current;
 
 	atomic_store(&v->granted, true);
 	link_awake(v);
@@ -308,7 +304,7 @@ static bool obtain(struct vcpu *v, unsigned agent, gfn_t gfn, bool write, uint64
 	struct dsm_event in = {
 		.kind = DSM_EV_FAULT,
 		.access = write ? DSM_WRITE : DSM_READ,
-		.agent = (uint16_t)(local_index(v) * AGENTS_PER_CPU + agent),
+		.agent = agent_of(v->cpu, agent),
 		.gfn = gfn,
 		.cookie = cookie,
 	};
@@ -332,7 +328,7 @@ static bool obtain(struct vcpu *v, unsigned agent, gfn_t gfn, bool write, uint64
  */
 static uint64_t instruction(const struct vcpu *v, uint64_t rip)
 {
-	return rip << 20 ^ v->virt.gpr[GPR_RCX];
+	return rip << 20 ^ v->virt.gpr[GPR_RCX] ^ (uint64_t)v->index << 56;
 }
 
 static void fault(struct vcpu *v, gpa_t gpa, bool write)
@@ -348,9 +344,7 @@ static void let_go(struct vcpu *v, unsigned agent)
 
 	link_lock(vm->link);
 	step(vm->share,
-	     (struct dsm_event){.kind = DSM_EV_RELEASE,
-				.agent = (uint16_t)(local_index(v) * AGENTS_PER_CPU + agent)},
-	     NULL);
+	     (struct dsm_event){.kind = DSM_EV_RELEASE, .agent = agent_of(v->cpu, agent)}, NULL);
 	link_unlock(vm->link);
 }
 
@@ -550,8 +544,9 @@ static void share_report(struct vm *vm, struct report *r)
 		    (unsigned long long)s->evict_clean, (unsigned long long)s->evict_dirty,
 		    (unsigned long long)s->home_waits, (unsigned long long)s->guesses,
 		    (unsigned long long)s->guesses_wrong, (unsigned long long)s->aheads);
-	for (unsigned i = 0; i < vm->nodes.local_cpus; i++)
-		report_waits(r, local_cpu(vm, i));
+	for (unsigned i = 0; i < vm->cpu_count; i++)
+		if (vm_is_local(vm, i))
+			report_waits(r, &vm->vcpus[i]);
 	for (uint32_t i = 0; i < count; i++)
 		report_line(r, LOG_DSM, "hot page: gfn %#llx, asked for %llu times",
 			    (unsigned long long)hot[i].gfn, (unsigned long long)hot[i].requests);

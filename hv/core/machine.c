@@ -534,18 +534,23 @@ void machine_run_cpu(void)
 	vm.ops->cpu_off();
 }
 
-static const struct vcpu *local_vcpu(unsigned i)
-{
-	return &vm.vcpus[vm.nodes.first_cpu + i];
-}
-
+/* Also of those that have left. */
 static uint64_t sum_exits(enum vm_exit_kind kind)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < vm.nodes.local_cpus; i++)
-		sum += local_vcpu(i)->exits[kind];
+	for (unsigned i = 0; i < vm.cpu_count; i++)
+		sum += vm.vcpus[i].exits[kind];
 	return sum;
+}
+
+static unsigned local_count(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < vm.cpu_count; i++)
+		n += vm_is_local(&vm, i);
+	return n;
 }
 
 static void report_timer(struct report *r, const struct vcpu *v)
@@ -559,28 +564,31 @@ static void report_timer(struct report *r, const struct vcpu *v)
 		    (unsigned long long)c->late, (unsigned long long)c->waits);
 }
 
+static void report_vcpu(struct report *r, const struct vcpu *v)
+{
+	report_line(r, LOG_VCPU,
+		    "vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed "
+		    "on demand, %llu device memory accesses, %llu accesses to unknown MSRs",
+		    v->index, (unsigned long long)v->injected, (unsigned long long)v->hypercalls,
+		    (unsigned long long)v->pages_backed, (unsigned long long)v->mmio,
+		    (unsigned long long)v->msr_unknown);
+	report_timer(r, v);
+	if (v->cpu->count > 1)
+		report_line(r, LOG_VCPU, "vCPU %u: %llu turns on CPU %u", v->index,
+			    (unsigned long long)v->switches, v->cpu->index);
+	vtlb_report(r, v);
+}
+
 static void report(struct report *r)
 {
-	report_line(r, LOG_VCPU, "exit counters, all %u vCPUs here:", vm.nodes.local_cpus);
+	report_line(r, LOG_VCPU, "exit counters, all %u vCPUs here:", local_count());
 	for (enum vm_exit_kind kind = 0; kind < VM_EXIT_KINDS; kind++)
 		if (sum_exits(kind))
 			report_line(r, LOG_VCPU, "  %-18s %12llu", vcpu_exit_names[kind],
 				    (unsigned long long)sum_exits(kind));
-	for (unsigned i = 0; i < vm.nodes.local_cpus; i++) {
-		const struct vcpu *v = local_vcpu(i);
-
-		report_line(r, LOG_VCPU,
-			    "vCPU %u: %llu interrupts injected, %llu hypercalls, %llu pages backed "
-			    "on demand, %llu device memory accesses, %llu accesses to unknown MSRs",
-			    v->index, (unsigned long long)v->injected,
-			    (unsigned long long)v->hypercalls, (unsigned long long)v->pages_backed,
-			    (unsigned long long)v->mmio, (unsigned long long)v->msr_unknown);
-		report_timer(r, v);
-		if (v->cpu->count > 1)
-			report_line(r, LOG_VCPU, "vCPU %u: %llu turns on CPU %u", v->index,
-				    (unsigned long long)v->switches, v->cpu->index);
-		vtlb_report(r, v);
-	}
+	for (unsigned i = 0; i < vm.cpu_count; i++)
+		if (vm_is_local(&vm, i))
+			report_vcpu(r, &vm.vcpus[i]);
 	image_test_report(r, &vm);
 	virtdev_report(&devices.virt, r);
 	report_line(r, LOG_VCPU, "guest memory: %llu of %llu MiB backed",

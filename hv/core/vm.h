@@ -18,12 +18,10 @@
 #include "hv/base/counter.h"
 #include "hv/base/spinlock.h"
 #include "hv/core/options.h"
+#include "hv/core/places.h"
 #include "hv/core/sched.h"
 #include "hv/virt/virt.h"
 #include "hv/x86/pcpu.h"
-
-#define VM_MAX_CPUS  64
-#define VM_MAX_NODES 32
 
 enum vcpu_state {
 	VCPU_WAIT_SIPI, /* after INIT; not entered */
@@ -191,9 +189,8 @@ enum vm_stop {
 /* The cluster as this node sees it; a node by itself is number 0 of 1. */
 struct vm_nodes {
 	unsigned count, self, head;
-	unsigned first_cpu, local_cpus; /* vCPUs of this node */
+	unsigned first_cpu, local_cpus; /* vCPUs that this node has when the machine boots */
 	unsigned most_cpus;             /* of any node */
-	uint8_t of_cpu[VM_MAX_CPUS];    /* the node that has the vCPU */
 	uint64_t clock_steps;           /* times the guest's TSC caught up with another node's */
 	uint64_t clock_stepped;         /* and by how many ticks in all */
 };
@@ -211,7 +208,8 @@ struct vm {
 	struct link *link;
 	struct share *share;
 	struct remote *remote;
-	unsigned cpu_count;              /* of the machine */
+	unsigned cpu_count; /* of the machine */
+	struct places places;
 	struct vcpu vcpus[VM_MAX_CPUS];  /* those of other nodes are not in use */
 	unsigned host_cpus;              /* this node's that run them */
 	struct vm_cpu cpus[VM_MAX_CPUS]; /* so many are in use */
@@ -254,9 +252,10 @@ static inline bool vm_is_head(const struct vm *vm)
 	return vm->nodes.self == vm->nodes.head;
 }
 
+/* Does this vCPU of the machine live on this node? */
 static inline bool vm_is_local(const struct vm *vm, unsigned cpu)
 {
-	return cpu - vm->nodes.first_cpu < vm->nodes.local_cpus;
+	return places_node(&vm->places, cpu) == vm->nodes.self;
 }
 
 /* The CPU of each node that serves the wire, and on the head the devices. */

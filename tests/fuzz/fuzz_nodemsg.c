@@ -275,7 +275,7 @@ static void place_cpus(void)
 	vm.cpu_count = NODES * CPUS_EACH;
 	vm.nodes.first_cpu = vm.nodes.self * CPUS_EACH;
 	for (unsigned i = 0; i < vm.cpu_count; i++) {
-		vm.nodes.of_cpu[i] = (uint8_t)(i / CPUS_EACH);
+		places_set(&vm.places, i, (struct place){i / CPUS_EACH, 0});
 		vm.vcpus[i].vm = &vm;
 		vm.vcpus[i].index = i;
 	}

@@ -485,7 +485,8 @@ static void another_nodes_vcpu_asks_the_head(void **state)
 	struct vcpu *v = &m->vm.vcpus[1];
 
 	power_on();
-	m->vm.nodes = (struct vm_nodes){.count = 2, .self = 1, .first_cpu = 1, .local_cpus = 1};
+	m->vm.nodes = (struct vm_nodes){.count = 2, .self = 1};
+	places_set(&m->vm.places, 1, (struct place){1, 0});
 	m->vm.far = &far;
 	m->vm.cpu_count = 2;
 	v->vm = &m->vm;

@@ -151,8 +151,7 @@ static void make(unsigned index)
 	f->vm.ops = &ops;
 	f->vm.far = &far;
 	f->vm.cpu_count = 2;
-	f->vm.nodes.first_cpu = index;
-	f->vm.nodes.local_cpus = 1;
+	places_set(&f->vm.places, 1 - index, (struct place){1, 0});
 	v = &f->vm.vcpus[index];
 	v->vm = &f->vm;
 	v->index = index;
