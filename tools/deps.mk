@@ -62,5 +62,9 @@ lz4_CFLAGS := -isystem $(DEPS)/lz4/lib -DLZ4_FREESTANDING=1 -DLZ4_MEMORY_USAGE=1
               -DLZ4_STATIC_LINKING_ONLY_DISABLE_MEMORY_ALLOCATION
 lz4_QUIET  := -w -include net/pages/lz4_libc.h
 $(call library,lz4,$(DEPS)/lz4/lib,lz4.c,net/pages/lz4_libc.h,$(DEPS)/lz4/.stamp)
-# For the fuzzer of what nodes send each other.
-$(eval $(call library_rules,lz4,$(DEPS)/lz4/lib,lz4.c,net/pages/lz4_libc.h,,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG)))
+# For the fuzzer of what nodes send each other, and for the glue's programs.
+LZ4_RULES = $(eval $(call library_rules,lz4,$(DEPS)/lz4/lib,lz4.c,net/pages/lz4_libc.h,,$1,$2,$3))
+$(call LZ4_RULES,$(FUZZ_OUT),FUZZ_CFLAGS,$(CLANG))
+$(foreach k,fast tsan cov,$(call LZ4_RULES,$(GLUE_OUT)/$k,GLUE_CFLAGS_$k))
+# Sanitizers take ten times as long over all that LZ4 wants inlined. What has to be fast gets what it wants.
+$(foreach o,$(HOST_OUT) $(FUZZ_OUT) $(GLUE_OUT)/tsan,$o/lz4/lz4.o): lz4_QUIET += '-DLZ4_FORCE_INLINE=static inline'

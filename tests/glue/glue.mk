@@ -16,20 +16,16 @@ GLUE_CFLAGS_cov  = $(GLUE_BASE) -O0 --coverage
 GLUE_CFLAGS_tsan = $(GLUE_BASE) -O1 -fsanitize=thread
 
 # What the unit tests are linked with is built with the same sanitizers.
-GLUE_LIB_san := $(HOST_LIB)
-$(foreach k,$(GLUE_KINDS),$(eval GLUE_SRC_$k := $(GLUE_OWN) $(GLUE_TESTS) $(if $(GLUE_LIB_$k),,$(GLUE_ROOMS))))
+GLUE_LIBS_san := $(HOST_LIB) $(HOST_OUT)/liblz4.a
+$(foreach k,$(GLUE_KINDS),$(eval GLUE_SRC_$k := $(GLUE_OWN) $(GLUE_TESTS) $(if $(GLUE_LIBS_$k),,$(GLUE_ROOMS))))
 
 define glue_rules
 $(GLUE_OUT)/$1/%.o: %.c | $(HOST_OUT)/liblz4.a
 	@mkdir -p $$(@D)
 	$$(CC) $$(GLUE_CFLAGS_$1) $$(GLUE_EXTRA) -c $$< -o $$@
 
-$(GLUE_OUT)/$1/lz4.o: net/pages/lz4_libc.h | $(HOST_OUT)/liblz4.a
-	@mkdir -p $$(@D)
-	$$(CC) $$(filter-out -Werror,$$(GLUE_CFLAGS_$1)) $$(lz4_QUIET) -c $$(DEPS)/lz4/lib/lz4.c -o $$@
-
-$(GLUE_OUT)/glue-$1: $(GLUE_SRC_$1:%.c=$(GLUE_OUT)/$1/%.o) $(GLUE_OUT)/$1/lz4.o $(GLUE_LIB_$1)
-	$$(CC) $$(GLUE_CFLAGS_$1) $$(filter %.o,$$^) $(GLUE_LIB_$1) -lpthread -o $$@
+$(GLUE_OUT)/glue-$1: $(GLUE_SRC_$1:%.c=$(GLUE_OUT)/$1/%.o) $(or $(GLUE_LIBS_$1),$(GLUE_OUT)/$1/lz4/lz4.o)
+	$$(CC) $$(GLUE_CFLAGS_$1) $$^ -lpthread -o $$@
 
 -include $(GLUE_SRC_$1:%.c=$(GLUE_OUT)/$1/%.d)
 endef
