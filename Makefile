@@ -1,9 +1,13 @@
 # Amalgam. `make help` lists what can be asked for; each room's own rules are in its .mk file.
 
 BUILD := build
-# Programs that run on this machine: the unit tests, and the fuzzers.
+# Programs that run on this machine: the unit tests, what has to be fast, and the fuzzers.
 HOST_OUT := $(BUILD)/host
+FAST_OUT := $(BUILD)/fast
 FUZZ_OUT := $(BUILD)/fuzz
+# The objects of sources: with sanitizers, and without.
+checked   = $(patsubst %.c,$(HOST_OUT)/%.o,$1)
+fast      = $(patsubst %.c,$(FAST_OUT)/%.o,$1)
 # Where downloads are kept; several checkouts may share one.
 CACHE ?= $(BUILD)/cache
 

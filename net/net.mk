@@ -4,9 +4,7 @@
 NET_DRIVER_SRC := $(wildcard net/drivers/*.c)
 HOST_CORE      += $(NET_DRIVER_SRC) $(wildcard net/ip/*.c net/node/*.c)
 NET_OUT        := $(BUILD)/net
-NET_CFLAGS     := -std=gnu17 -O2 -g -I. -I$(BUILD)/include $(WARNINGS)
-WIRE_SRC       := $(filter-out hv/base/string.c,$(wildcard hv/base/*.c)) $(wildcard net/transport/*.c)
-WIRE_HDR       := $(wildcard hv/base/*.h net/transport/*.h)
+WIRE_SRC       := $(filter hv/base/% net/transport/%,$(PORTABLE_SRC)) tests/host/plat.c
 
 # Fake cards, for the tests and fuzzers of the drivers.
 $(HOST_OUT)/test_nic: $(HOST_OUT)/tests/host/fake_nic.o
@@ -19,17 +17,17 @@ $(NET_OUT)/wiredoc.c: docs/wire.md net/transport/frame.h tools/wiredoc
 	@mkdir -p $(@D)
 	tools/wiredoc docs/wire.md net/transport/frame.h > $@
 $(NET_OUT)/wiredoc.o: $(NET_OUT)/wiredoc.c net/transport/frame.h
-	$(CC) $(NET_CFLAGS) -c $< -o $@
+	$(CC) $(FAST_CFLAGS) -c $< -o $@
 
 ##: The wire
 check-wire-doc: $(NET_OUT)/wiredoc.o ## docs/wire.md against the structures it describes
 check-host: check-wire-doc
 
 # The same test programs without sanitizers, for many schedules.
-$(NET_OUT)/test_cluster: tests/host/cluster_lab.c
-$(NET_OUT)/test_%: tests/host/test_%.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR)
+$(NET_OUT)/test_cluster: $(call fast,tests/host/cluster_lab.c)
+$(NET_OUT)/test_%: $(FAST_OUT)/tests/host/test_%.o $(call fast,$(WIRE_SRC))
 	@mkdir -p $(@D)
-	$(CC) $(NET_CFLAGS) $(filter %.c,$^) -lcmocka -o $@
+	$(CC) $(FAST_CFLAGS) $^ -lcmocka -o $@
 
 WIRE_SCHEDULES ?= $(if $(TEST_LONG),1000000,100000)
 CLUSTER_SCHEDULES ?= $(if $(TEST_LONG),20000,2000)
@@ -39,13 +37,12 @@ test-wire: $(NET_OUT)/test_transport $(NET_OUT)/test_cluster ## transport and fo
 
 # The hosted node, the switch in its path, and the bench: programs for Linux interfaces.
 WIRE_TOOLS := $(NET_OUT)/node $(NET_OUT)/switch $(NET_OUT)/bench
-$(NET_OUT)/node: tests/wire/node.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) \
-                 tests/wire/packet.h tests/wire/version.h
-$(NET_OUT)/bench: tests/wire/bench.c tests/wire/packet.c tests/host/plat.c $(WIRE_SRC) $(WIRE_HDR) tests/wire/packet.h
-$(NET_OUT)/switch: tools/switch/switch.c tests/wire/packet.c tests/wire/packet.h
-$(WIRE_TOOLS):
+$(NET_OUT)/node: $(call fast,tests/wire/node.c $(WIRE_SRC))
+$(NET_OUT)/bench: $(call fast,tests/wire/bench.c $(WIRE_SRC))
+$(NET_OUT)/switch: $(call fast,tools/switch/switch.c)
+$(WIRE_TOOLS): $(call fast,tests/wire/packet.c)
 	@mkdir -p $(@D)
-	$(CC) $(NET_CFLAGS) -D_GNU_SOURCE $(filter %.c,$^) -o $@
+	$(CC) $(FAST_CFLAGS) $^ -o $@
 
 wire-tools: $(WIRE_TOOLS) ## the hosted node and the user-space switch
 

@@ -1,33 +1,30 @@
 # The coherence engine walked through whole: explorer, litmus programs, deliberate bugs, Promela model.
 
 MODEL_OUT    := $(BUILD)/model
-MODEL_CFLAGS := -std=gnu17 -O2 $(HOST_DEBUG) -fsanitize=address,undefined -fno-sanitize-recover=all -I. $(WARNINGS) \
-                -Wno-missing-field-initializers
-MODEL_ENGINE := $(wildcard dsm/*.c) $(addprefix hv/base/,err.c fmt.c spinlock.c) tests/host/plat.c \
-                $(addprefix tests/model/,world.c hash.c)
+MODEL_CFLAGS := -std=gnu17 -O2 -flto $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers
+MODEL_ENGINE := $(wildcard dsm/*.c) $(addprefix hv/base/,err.c fmt.c spinlock.c)
 MODEL_HEADS  := $(wildcard dsm/*.h hv/base/*.h tests/model/*.h)
+MODEL_WORLD  := $(addprefix tests/,host/plat.c model/world.c model/hash.c)
 MODEL_WALK   := $(addprefix tests/model/,explore.c jobs.c)
 MODEL_LITMUS := $(addprefix tests/model/,litmus.c litmus_tests.c)
 
-$(MODEL_OUT)/explore: tests/model/main.c $(MODEL_WALK) $(MODEL_ENGINE) $(MODEL_HEADS)
+$(HOST_OUT)/tests/model/%.o: HOST_EXTRA_CFLAGS += -Wno-missing-field-initializers
+$(MODEL_OUT)/explore: $(call checked,tests/model/main.c $(MODEL_WALK) $(MODEL_WORLD)) $(HOST_LIB)
+$(MODEL_OUT)/litmus: $(call checked,tests/model/litmus_main.c $(MODEL_LITMUS) $(MODEL_WORLD)) $(HOST_LIB)
+$(MODEL_OUT)/explore $(MODEL_OUT)/litmus:
 	@mkdir -p $(@D)
-	$(CC) $(MODEL_CFLAGS) $(filter %.c,$^) -o $@
-
-$(MODEL_OUT)/litmus: tests/model/litmus_main.c $(MODEL_LITMUS) $(MODEL_ENGINE) $(MODEL_HEADS)
-	@mkdir -p $(@D)
-	$(CC) $(MODEL_CFLAGS) $(filter %.c,$^) -o $@
+	$(CC) $(HOST_CFLAGS) $^ -o $@
 
 # No sanitizers: a bug that breaks an assertion of the engine is to be told apart from a crash.
-$(MODEL_OUT)/mutants: tests/model/mutants.c $(MODEL_WALK) $(MODEL_LITMUS) $(MODEL_ENGINE) $(MODEL_HEADS)
+$(MODEL_OUT)/mutants: tests/model/mutants.c $(MODEL_WALK) $(MODEL_LITMUS) $(MODEL_WORLD) $(MODEL_ENGINE) $(MODEL_HEADS)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -flto $(HOST_DEBUG) -I. -DDSM_MUTANTS $(WARNINGS) -Wno-missing-field-initializers \
-	  $(filter %.c,$^) -o $@
+	$(CC) $(MODEL_CFLAGS) -DDSM_MUTANTS $(filter %.c,$^) -o $@
 
 # Without sanitizers in half the time; with them where there are fewer states, which lead through the same code.
 EXPLORE_SHORT := 0 1 2 3 4 5 7 8 9 10 11 12 13 14 16 18 19 21 23 24
-$(MODEL_OUT)/explore-fast: tests/model/main.c $(MODEL_WALK) $(MODEL_ENGINE) $(MODEL_HEADS)
+$(MODEL_OUT)/explore-fast: tests/model/main.c $(MODEL_WALK) $(MODEL_WORLD) $(MODEL_ENGINE) $(MODEL_HEADS)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -flto $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers $(filter %.c,$^) -o $@
+	$(CC) $(MODEL_CFLAGS) $(filter %.c,$^) -o $@
 
 check-explore: $(MODEL_OUT)/explore-fast ## the coherence engine in small clusters, every interleaving
 	$<

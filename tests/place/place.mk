@@ -1,11 +1,10 @@
 # Placement simulated: loads, machines and what a remote page costs are in tests/place.
 
 PLACE_OUT := $(BUILD)/place
-PLACE_SRC := $(wildcard tests/place/*.c hv/place/*.c)
 
-$(PLACE_OUT)/sim: $(PLACE_SRC) $(wildcard tests/place/*.h hv/place/*.h)
+$(PLACE_OUT)/sim: $(call fast,$(wildcard tests/place/*.c hv/place/*.c))
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -g -I. $(WARNINGS) $(PLACE_SRC) -lm -o $@
+	$(CC) $(FAST_CFLAGS) $^ -lm -o $@
 
 check-placement: $(PLACE_OUT)/sim ## vCPUs placed in a simulation of a minute: never slower than one node, nothing oscillates
 	@$< 60 >$(PLACE_OUT)/check.csv || { grep -e machine -e MISSED $(PLACE_OUT)/check.csv; false; }

@@ -1,19 +1,17 @@
 # The simulator: many nodes of the engine on one clock.
 
 SIM_OUT   := $(BUILD)/sim
-SIM_SRC   := $(wildcard tests/sim/*.c) $(wildcard dsm/*.c) $(wildcard net/transport/*.c) tests/host/plat.c \
-             $(filter-out hv/base/string.c,$(wildcard hv/base/*.c))
-SIM_HEADS := $(wildcard tests/sim/*.h dsm/*.h net/transport/*.h hv/base/*.h)
+SIM_SRC   := $(wildcard tests/sim/*.c) tests/host/plat.c
 SIM_RUNS  ?= $(if $(TEST_LONG),10000,1000)
 
-$(SIM_OUT)/sim: $(SIM_SRC) $(SIM_HEADS)
+$(SIM_OUT)/sim: $(call fast,$(SIM_SRC) $(filter dsm/% net/transport/% hv/base/%,$(PORTABLE_SRC)))
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 $(HOST_DEBUG) -I. $(WARNINGS) -Wno-missing-field-initializers $(SIM_SRC) -o $@
+	$(CC) $(FAST_CFLAGS) $^ -o $@
 
-$(SIM_OUT)/sim-san: $(SIM_SRC) $(SIM_HEADS)
+$(HOST_OUT)/tests/sim/%.o: HOST_EXTRA_CFLAGS += -Wno-missing-field-initializers
+$(SIM_OUT)/sim-san: $(call checked,$(SIM_SRC)) $(HOST_LIB)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O1 -g -I. -fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS) \
-	  -Wno-missing-field-initializers $(SIM_SRC) -o $@
+	$(CC) $(HOST_CFLAGS) $^ -o $@
 
 check-sim: $(SIM_OUT)/sim-san ## seeded clusters over the real transport, with faults in the network
 	$< runs $(SIM_RUNS)
