@@ -36,8 +36,9 @@ struct glue_config {
 	unsigned nodes, cpus[GLUE_NODES], total;
 	unsigned hosts[GLUE_NODES]; /* that run the node's vCPUs */
 	bool asids;                 /* a TLB drops what is of one vCPU alone, as AMD-V's does */
-	unsigned ops[2];            /* of each vCPU, by life */
-	unsigned pages;             /* that the programs use */
+	unsigned ops[2];            /* of each vCPU, by life, at least */
+	unsigned faults[2]; /* of all nodes since the first life began, at a life's last quarter */
+	unsigned pages;     /* that the programs use */
 	/* The network: per mille of frames, and of messages and kicks, that something happens to. */
 	unsigned lose, twice, late, busy, lost_kicks;
 	uint64_t latency_ns;
@@ -202,6 +203,8 @@ void machine_cpu(struct runner *r);
 uint64_t machine_faults(void);
 uint64_t machine_evictions(void);
 uint64_t machine_home_waits(void);
+/* So many faults, and some of all else that a schedule has to have. */
+bool machine_had(uint64_t faults);
 
 /* --- moved.c --- */
 

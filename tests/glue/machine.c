@@ -277,3 +277,12 @@ uint64_t machine_evictions(void)
 	}
 	return sum;
 }
+
+bool machine_had(uint64_t faults)
+{
+	bool lent = glue.config.share.cache_max > glue.config.share.cache_min;
+
+	/* What is lent can suffice, now and then. */
+	return machine_faults() >= faults && (machine_evictions() || lent) && oracle_figures.ipis &&
+	       devices_count();
+}

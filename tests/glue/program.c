@@ -110,6 +110,15 @@ static void choose(struct cpu *c)
 		c->next = (struct op){.kind = OP_IO}; /* which waits behind all of it */
 }
 
+/* A life's last quarter begins no sooner than the machine has had its share of everything. */
+static bool too_early(const struct cpu *c)
+{
+	const struct glue_config *g = &glue.config;
+	unsigned life = oracle_lives() - 1;
+
+	return !g->threads && c->ops_left == g->ops[life] / 4 + 1 && !machine_had(g->faults[life]);
+}
+
 /* What ends the machine's life, when this vCPU is the one to do it; else OP_NONE. */
 static enum op_kind fate(const struct cpu *c)
 {
@@ -137,6 +146,8 @@ void program_next(struct cpu *c)
 		c->op = (struct op){.kind = OP_REST};
 	} else if (c->ops_left == 0) {
 		c->op = (struct op){.kind = OP_END};
+	} else if (too_early(c)) {
+		choose(c);
 	} else {
 		c->ops_left--;
 		c->op = (struct op){.kind = fate(c)};
