@@ -210,14 +210,18 @@ def disk_image():
     return path
 
 
-def use_disk(*args):
-    """The stock kernel on two CPUs reads what is on its disk, writes, and finds it after a reboot."""
+def use_disk(*args, also=()):
+    """
+    The stock kernel on two CPUs reads what is on its disk, writes, and finds it after a reboot.
+    `also`: more that is sent to the shell then, and expected of it.
+    """
     lab(
         *(*DIRECT, "--cores", "2", "--mem", "128", "--node-ram", "384", *TROUBLE, "--fail", "I/O error"),
         *("--timeout", str(DEBIAN_SECONDS), *args),
         *("--send", f"guest# ={MOUNT}; md5sum given\\n", "--expect", f"^{hashlib.md5(GIVEN).hexdigest()}  given"),
         *("--send", f"guest# ={WRITE}; cd /; umount /mnt && reboot -f\\n"),
         *("--send", f"guest# ={MOUNT}; cat s0 s1 | md5sum -c\\n", "--expect", "^f0: OK", "--expect", "^f1: OK"),
+        *also,
         *("--send", r"guest# =cd /; umount /mnt; grep virtio /proc/interrupts; poweroff -f\n"),
         *("--expect", r"PCI-MSI.*virtio0-req", "--expect-log", "guest: the guest powered off"),
         "--expect-halt",
@@ -256,25 +260,35 @@ def use_root(*args):
     check(written and there == hashlib.md5(written).hexdigest(), "the target has another file than the guest wrote")
 
 
-def use_net(*args, cpus="0 1", mib=10):
+NET = ("--http", "--hv-append", "net=on")
+
+
+def try_net(name, data, cpus="0 1"):
     """
-    The stock kernel's virtio_net on two CPUs gets an address from the lab's DHCP server, under a MAC address
-    of its own, and fetches `mib` MiB by HTTP on each of `cpus` at once; the sums are right.
+    What is sent to the shell and expected of it: with NET the stock kernel's virtio_net gets an address from the
+    lab's DHCP server, under a MAC address of its own, and fetches the served file `name`, which holds `data`, by HTTP
+    on each of `cpus` at once; the sums are right.
     """
-    path, data = os.path.join(LOGS, "data"), os.urandom(mib << 20)
-    os.makedirs(LOGS, exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data)
-    # The lab serves the disk's image, too.
-    fetch = f"for c in {cpus}; do taskset -c $c wget -qO- http://10.77.0.1/disk | md5sum & done; wait"
-    right = ("--expect", f"^{hashlib.md5(data).hexdigest()}")
-    lab(
-        *(*DIRECT, "--cores", "2", "--mem", "128", "--node-ram", "384", "--disk", path, *TROUBLE),
-        *("--http", "--hv-append", "net=on", "--timeout", str(DEBIAN_SECONDS), *args),
+    fetch = f"for c in {cpus}; do taskset -c $c wget -qO- http://10.77.0.1/{name} | md5sum & done; wait"
+    right = ("--expect", f"^{hashlib.md5(data).hexdigest()}  -")
+    return (
         *("--send", r"guest# =ifconfig eth0\n", "--expect", "HWaddr 06:41:4D:47:00:00"),
         *("--expect", r"addr:10\.77\.0\.1"),
         *("--send", f"guest# ={fetch}\\n", *(right * len(cpus.split()))),
         *("--send", r"guest# =ping -c 3 10.77.0.1\n", "--expect", " 0% packet loss"),
+    )
+
+
+def use_net(*args, cpus="0 1"):
+    """It fetches 10 MiB on each of `cpus`."""
+    path, data = os.path.join(LOGS, "data"), os.urandom(10 << 20)
+    os.makedirs(LOGS, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+    # The lab serves the disk's image, too.
+    lab(
+        *(*DIRECT, "--cores", "2", "--mem", "128", "--node-ram", "384", "--disk", path, *TROUBLE),
+        *(*NET, "--timeout", str(DEBIAN_SECONDS), *args, *try_net("disk", data, cpus)),
         *("--send", r"guest# =poweroff -f\n", "--expect-halt"),
     )
     check("virtio-net stops" not in log_of("run"), "the card's driver broke a rule")
@@ -306,7 +320,7 @@ def run_guest(path, ending, words, args, logs=None, tell=True, hv=""):
         expect = [word for sentence in ending for word in ("--expect-log", sentence)]
     else:
         expect = ["--expect", r"^DONE [1-9]\d* passed, 0 failed",
-                  "--expect-log", "guest: debug exit with code 0", *TROUBLE]  # fmt: skip
+                  "--expect-log", "guest: debug exit with code 0", *TROUBLE, "--expect-halt"]  # fmt: skip
     good = True
     try:
         lab(
@@ -322,16 +336,16 @@ def run_guest(path, ending, words, args, logs=None, tell=True, hv=""):
     return good
 
 
-def run_guests(*args, words="", finishing=()):
+def run_guests(*args, words="", finishing=(), without=()):
     """
-    Those named on the command line, or all; `words` go to their command lines. Those in `finishing` run to
-    their end here and pass, though they end the machine elsewhere.
+    Those named on the command line, or all but those in `without`; `words` go to their command lines. Those in
+    `finishing` run to their end here and pass, though they end the machine elsewhere.
     """
     if not LONG:
         words = f"rounds=2000 {words}".strip()
     wanted = sys.argv[1:]
     names = sorted(os.path.basename(path)[:-4] for path in glob.glob(os.path.join(BUILD, "guests/*.elf")))
-    names = [name for name in names if not wanted or name in wanted]
+    names = [name for name in names if name in wanted or not wanted and name not in without]
     check(names, "there are no test guests: make guests")
     ends = {name: row[2:] for name, row in endings().items() if name not in finishing}
     bad = []

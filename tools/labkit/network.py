@@ -172,6 +172,8 @@ class Dnsmasq:
         yield "dhcp-boot=tag:ipxe,boot.ipxe"
         yield f"dhcp-boot=tag:!ipxe,tag:uefi,{first}"
         yield "dhcp-boot=tag:!ipxe,tag:!uefi,undionly.kpxe"
+        # Option 176 of iPXE's own: no other server will name a boot file, so it does not wait for one.
+        yield "dhcp-option=tag:ipxe,encap:175,176,1b"
         # iPXE would wait 10 s and more for an IPv6 router before it goes on with IPv4.
         yield "enable-ra"
         yield f"dhcp-range={PREFIX6},ra-only"
