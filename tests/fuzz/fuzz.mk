@@ -1,7 +1,7 @@
 # Fuzzers: one libFuzzer program per tests/fuzz/fuzz_NAME.c, against all portable sources. Seeds are
 # tests/fuzz/corpus/NAME/; what a run finds interesting is kept in build/fuzz/corpus/NAME.
 
-FUZZ_RUNS   ?= $(if $(TEST_LONG),1000000,20000)
+FUZZ_RUNS   ?= $(if $(TEST_LONG),200000,20000)
 # Those whose inputs take long run fewer of them.
 FUZZ_SLOW_console := 8
 FUZZ_SLOW_lapic   := 4
@@ -45,13 +45,22 @@ fuzzers: $(FUZZ_NAMES:%=$(FUZZ_OUT)/fuzz_%) ## build every fuzzer (run one by ha
 test-programs: fuzzers
 
 check-fuzz: $(FUZZ_NAMES:%=check-fuzz-%) ## every fuzzer for FUZZ_RUNS inputs from its seeds
+# What finds something leaves the input as build/fuzz/NAME-crash-...
+FUZZ_OPTIONS = -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(FUZZ_OUT)/$*-
 # The first directory is the one libFuzzer adds to; the seeds in the tree are only read.
+FUZZ_CORPUS  = $(FUZZ_OUT)/corpus/$* $(wildcard tests/fuzz/corpus/$*)
+
 $(FUZZ_NAMES:%=check-fuzz-%): check-fuzz-%: $(FUZZ_OUT)/fuzz_%
 	@mkdir -p $(FUZZ_OUT)/corpus/$*
-	$< -runs=$$(( $(FUZZ_RUNS) / $(or $(FUZZ_SLOW_$*),1) )) \
-	  -seed=1 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
-	  -verbosity=0 -artifact_prefix=$(FUZZ_OUT)/$*- \
-	  $(FUZZ_OUT)/corpus/$* $(wildcard tests/fuzz/corpus/$*)
+	$< -runs=$$(( $(FUZZ_RUNS) / $(or $(FUZZ_SLOW_$*),1) )) -seed=1 $(FUZZ_OPTIONS) $(FUZZ_CORPUS)
+
+FUZZ_SECONDS ?= 600
+fuzz: $(FUZZ_NAMES:%=fuzz-%) ## every fuzzer for FUZZ_SECONDS, each time with other inputs (make -j2 fuzz)
+$(FUZZ_NAMES:%=fuzz-%): fuzz-%: $(FUZZ_OUT)/fuzz_%
+	@mkdir -p $(FUZZ_OUT)/corpus/$*
+	@$< -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS) $(FUZZ_CORPUS) >$(FUZZ_OUT)/$*.log 2>&1 || \
+	  { tail -n 40 $(FUZZ_OUT)/$*.log; false; }
+	@awk '/number_of_executed_units/ {print "$*: " $$2 " inputs in $(FUZZ_SECONDS) s, nothing found"}' $(FUZZ_OUT)/$*.log
 
 fuzz-seeds: ## write the seeds of the guest's fuzzers again (they are committed)
 	$(PYTHON) tests/fuzz/make_seeds.py
@@ -76,6 +85,6 @@ check-emulate: $(NATIVE_OUT)/emulate ## the emulator against this machine's CPU,
 	$< $(NATIVE_COUNT)
 check-host: check-emulate
 
-.PHONY: check-emulate fuzzers check-fuzz fuzz-seeds $(FUZZ_NAMES:%=check-fuzz-%)
+.PHONY: check-emulate fuzzers fuzz $(FUZZ_NAMES:%=fuzz-%) check-fuzz $(FUZZ_NAMES:%=check-fuzz-%) fuzz-seeds
 
 -include $(FUZZ_OBJ:.o=.d) $(NATIVE_OBJ:.o=.d) $(wildcard $(FUZZ_OUT)/tests/fuzz/*.d $(FUZZ_OUT)/tests/host/*.d)
