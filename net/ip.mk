@@ -17,4 +17,3 @@ FUZZ_IP_OBJ := $(patsubst %.c,$(FUZZ_OUT)/%.o,$(wildcard net/ip/*.c) tests/host/
 $(FUZZ_IP_OBJ) $(FUZZ_OUT)/tests/fuzz/fuzz_console.o $(FUZZ_OUT)/tests/fuzz/fuzz_ip.o: | $(DEPS)/lwip/.stamp
 $(FUZZ_OUT)/fuzz_console $(FUZZ_OUT)/fuzz_ip: $(FUZZ_IP_OBJ) $(FUZZ_OUT)/liblwip.a
 $(FUZZ_OUT)/fuzz_console $(FUZZ_OUT)/fuzz_ip: FUZZ_LIBS := $(FUZZ_OUT)/liblwip.a
--include $(FUZZ_IP_OBJ:.o=.d)

@@ -90,7 +90,7 @@ check-tsan: $(TSAN_TESTS) ## tests with threads under TSan
 .PHONY: check-host check-tsan coverage coverage-run
 .SECONDARY:
 
--include $(HOST_OBJ:.o=.d) $(wildcard $(HOST_OUT)/tests/*/*.d $(FAST_OUT)/*/*.d $(FAST_OUT)/*/*/*.d)
+-include $(shell find $(HOST_OUT) $(FAST_OUT) -name '*.d' 2>/dev/null)
 
 include tests/fuzz/fuzz.mk
 include tests/guest/guest.mk

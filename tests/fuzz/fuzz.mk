@@ -87,4 +87,5 @@ check-host: check-emulate
 
 .PHONY: check-emulate fuzzers fuzz $(FUZZ_NAMES:%=fuzz-%) check-fuzz $(FUZZ_NAMES:%=check-fuzz-%) fuzz-seeds
 
--include $(FUZZ_OBJ:.o=.d) $(NATIVE_OBJ:.o=.d) $(wildcard $(FUZZ_OUT)/tests/fuzz/*.d $(FUZZ_OUT)/tests/host/*.d)
+# All that is there, whichever program it is for.
+-include $(shell find $(FUZZ_OUT) -name corpus -prune -o -name '*.d' -print 2>/dev/null)
