@@ -270,7 +270,8 @@ static void timers(struct cluster *c, uint64_t now)
 		if (c->state == CLUSTER_JOINING)
 			c->accept_due = true;
 		for (unsigned i = 0; i < c->count && c->self == c->head; i++) {
-			if (c->state == CLUSTER_OFFERING && !c->members[i].accepted)
+			/* Who has accepted would take silence for the head's end. */
+			if (c->state == CLUSTER_OFFERING && i != c->self)
 				c->offer_due |= (uint32_t)BIT(i);
 			if (c->state == CLUSTER_STARTING && !c->members[i].beaten)
 				c->start_due |= (uint32_t)BIT(i);

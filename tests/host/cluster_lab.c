@@ -116,7 +116,8 @@ static void transmit(unsigned from)
 		CHECK(len <= sizeof(frame));
 		for (unsigned to = 0; to < node_count; to++) {
 			if (to == from ||
-			    (!broadcast && memcmp(frame, nodes[to].config.mac, WIRE_MAC) != 0))
+			    (!broadcast && (nodes[to].deaf ||
+					    memcmp(frame, nodes[to].config.mac, WIRE_MAC) != 0)))
 				continue;
 			fly(from, to, frame, (unsigned)len);
 			if (lab_rng(1000) < lab_faults.dup)

@@ -30,6 +30,7 @@ struct node {
 	struct cluster c;
 	struct cluster_config config;
 	bool on, other_version;
+	bool deaf; /* to all but broadcasts */
 	uint64_t start_at, stop_at;
 	/* What it said: how often, when, and the last sentence of each kind. */
 	unsigned ups, losts, lost_node;

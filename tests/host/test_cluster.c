@@ -254,6 +254,21 @@ static void equal_macs_are_told_on_both_sides(void **state)
 	}
 }
 
+/* One node has accepted long ago, the other hears of no offer for a while. */
+static void who_has_accepted_waits_for_the_others(void **state)
+{
+	lab_reset(4);
+	for (unsigned i = 0; i < 3; i++)
+		lab_node(3);
+	nodes[2].deaf = true;
+	lab_run(now + 3 * LOST);
+	assert_int_equal(nodes[1].c.state, CLUSTER_JOINING);
+	assert_string_equal(nodes[1].note, "");
+	nodes[2].deaf = false;
+	lab_run(now + LOST);
+	assert_int_equal(check_agreement("lab"), 3);
+}
+
 static void who_is_missing_can_be_told(void **state)
 {
 	lab_reset(3);
@@ -355,6 +370,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(vendors_do_not_mix),
 		cmocka_unit_test(one_too_many_is_told),
 		cmocka_unit_test(equal_macs_are_told_on_both_sides),
+		cmocka_unit_test(who_has_accepted_waits_for_the_others),
 		cmocka_unit_test(who_is_missing_can_be_told),
 		cmocka_unit_test(clock_bound_holds),
 		cmocka_unit_test(clock_rejects_nonsense),
