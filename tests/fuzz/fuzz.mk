@@ -60,7 +60,7 @@ $(FUZZ_NAMES:%=fuzz-%): fuzz-%: $(FUZZ_OUT)/fuzz_%
 	@mkdir -p $(FUZZ_OUT)/corpus/$*
 	@$< -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS) $(FUZZ_CORPUS) >$(FUZZ_OUT)/$*.log 2>&1 || \
 	  { tail -n 40 $(FUZZ_OUT)/$*.log; false; }
-	@awk '/number_of_executed_units/ {print "$*: " $$2 " inputs in $(FUZZ_SECONDS) s, nothing found"}' $(FUZZ_OUT)/$*.log
+	@awk '/executed_units/ {print "$*: " $$2 " inputs in $(FUZZ_SECONDS) s, nothing found"}' $(FUZZ_OUT)/$*.log
 
 fuzz-seeds: ## write the seeds of the guest's fuzzers again (they are committed)
 	$(PYTHON) tests/fuzz/make_seeds.py
