@@ -25,7 +25,7 @@ run: ## boot two emulated nodes into one machine and sit at the guest's console 
 TEST_MINUTES ?= 40
 RUN_PARTS = AMALGAM_BUILD=$(abspath $(BUILD)) MAKE="$(MAKE)" tools/test-parts
 
-test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters; 31 min on two CPUs
+test: ## everything: checks, sanitizers, models, fuzzers, emulated clusters; 20 min on two CPUs
 	@tools/packages build run check
 	@$(MAKE) --no-print-directory -s deps
 	@$(RUN_PARTS) --set test --first test-build --minutes $(TEST_MINUTES) $(BUILD)/test $(TEST_PARTS)
