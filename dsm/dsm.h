@@ -2,9 +2,9 @@
  * The coherence engine: one guest memory over N nodes, single writer or many readers per 4 KiB page.
  *
  * One `struct dsm` is one node's part: the directory of the pages it is home to, its copies of pages,
- * and its agents (vCPUs and hypervisor code that wants guest memory). It is a pure state machine in
- * one block of memory without pointers: an event goes in, actions come out, nothing is called. The
- * protocol, its message counts and why it gives x86-TSO are in docs/coherence.md.
+ * and its agents (each CPU for its guest, and for hypervisor code that wants guest memory). It is a pure
+ * state machine in one block of memory without pointers: an event goes in, actions come out, nothing is
+ * called. The protocol, its message counts and why it gives x86-TSO are in docs/coherence.md.
  *
  * One caller at a time. Actions are to be carried out in the order given, all of them, before the next
  * event. Time is in nanoseconds of any clock that does not go back; it comes with the event.

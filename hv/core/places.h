@@ -34,24 +34,11 @@ static inline unsigned places_node(const struct places *p, unsigned cpu)
 	return (uint16_t)atomic_load_explicit(&p->of[cpu], memory_order_relaxed);
 }
 
-static inline struct place places_get(const struct places *p, unsigned cpu)
-{
-	uint64_t word = atomic_load_explicit(&p->of[cpu], memory_order_relaxed);
-
-	return (struct place){(uint16_t)word, (uint32_t)(word >> PLACE_MOVES)};
-}
-
 /* Who posts something and then looks finds the new place, or what was posted is found after this. */
 static inline void places_set(struct places *p, unsigned cpu, struct place place)
 {
 	atomic_exchange_explicit(&p->of[cpu], (uint64_t)place.moves << PLACE_MOVES | place.node,
 				 memory_order_seq_cst);
-}
-
-/* Is `a` of a later time than `b`? Counts may wrap. */
-static inline bool place_later(struct place a, struct place b)
-{
-	return (int32_t)(a.moves - b.moves) > 0;
 }
 
 #endif

@@ -16,6 +16,7 @@ WORK = "seq 9000 | sort -r | sort -n | md5sum; seq 9000 | md5sum"
 lab(
     *(*DIRECT, "--cores", "1", "--vcpus", str(VCPUS), "--mem", "128", "--node-ram", "256", *TROUBLE),
     *("--guest", "debian", "--hv-append", "console=off vconsole=com2", "--timeout", str(DEBIAN_SECONDS)),
+    *("--send", r"guest# =uname -r\n", "--expect", r"^6\.1\.\S+-686\n"),
     *("--send", rf"guest# =nproc; {EACH}\n", "--expect", rf"^{VCPUS}\n" + "".join(rf"{c}\n" for c in range(VCPUS))),
     *("--send", rf"guest# =for c in $(seq {VCPUS}); do ({WORK}) & done | sort -u | wc -l; wait\n", "--expect", r"^1\n"),
     *("--send", r"guest# =tty; seq 3000 | tee /tmp/s; md5sum </tmp/s\n", "--expect", "^/dev/hvc0"),
