@@ -30,7 +30,7 @@ HV_EXTRA_CFLAGS   += $($1_CFLAGS)
 HOST_EXTRA_CFLAGS += $($1_CFLAGS)
 HV_LIBS   += $(HV_OUT)/lib$1.a
 HOST_LIBS += $(HOST_OUT)/lib$1.a
-$(CORE_ELF) $(HV_OUT)/core1.elf: $(HV_OUT)/lib$1.a
+$(HV_OUT)/core.o: $(HV_OUT)/lib$1.a
 $(HOST_TESTS): $(HOST_OUT)/lib$1.a
 $(HV_OBJ) $(FUZZ_OBJ) $(HOST_OBJ) $(HOST_TESTS:$(HOST_OUT)/%=$(HOST_OUT)/tests/host/%.o): | $5
 $(addprefix $2/,$3): $5 ;

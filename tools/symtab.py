@@ -14,7 +14,8 @@ def functions(lines):
         if len(parts) == 3 and parts[1] in "tT":
             offset = int(parts[0], 16) - BASE
             if 0 <= offset < 1 << 32 and not parts[2].startswith("."):
-                seen.setdefault(offset, parts[2])
+                # What the optimizer of all files together has moved keeps its own name.
+                seen.setdefault(offset, parts[2].split(".lto_priv")[0])
     return sorted(seen.items())
 
 

@@ -223,7 +223,11 @@ static struct cpuid_regs cpuid_xsave(uint32_t subleaf)
 	return r;
 }
 
-static struct cpuid_regs cpuid_basic(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+/* The leaves that hang on the subleaf, or on the vCPU and its state. */
+#define VARYING_LEAVES (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd))
+STATIC_ASSERT(BASIC_LEAVES <= 64, "a bit for each");
+
+static struct cpuid_regs cpuid_varying(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r = policy.basic[leaf];
 
@@ -258,6 +262,11 @@ static struct cpuid_regs cpuid_basic(struct vcpu *v, uint32_t leaf, uint32_t sub
 		break;
 	}
 	return r;
+}
+
+static struct cpuid_regs cpuid_basic(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	return VARYING_LEAVES >> leaf & 1 ? cpuid_varying(v, leaf, subleaf) : policy.basic[leaf];
 }
 
 struct cpuid_regs cpu_policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf)

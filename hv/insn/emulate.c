@@ -54,7 +54,7 @@ static void refuse(struct emu *e)
 	char hex[48];
 	size_t n = 0;
 
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < MIN(e->got, 8u); i++)
 		n += fmt_print(hex + n, sizeof(hex) - n, "%02x ", e->bytes[i]);
 	if (!e->mode.user) {
 		vm_fail(e->v->vm,
@@ -100,19 +100,23 @@ static void bad_bytes(struct emu *e, ZyanStatus status)
 		inject(e, VECTOR_UD, 0);
 }
 
-/* Reads the vCPU's mode and decodes what it is at; false when that came to nothing, and was dealt with. */
-static bool begin(struct emu *e)
+/*
+ * Reads the vCPU's mode and decodes what it is at; false when that came to nothing, and was dealt with.
+ * Of `e`, which is large, only what belongs to this instruction is filled in.
+ */
+static bool begin(struct emu *e, struct vcpu *v)
 {
-	const struct virt_ops *ops = e->v->vm->ops;
+	const struct virt_ops *ops = v->vm->ops;
 	struct virt_seg cs;
 	ZyanStatus status;
 	int err;
 
-	walk_mode_read(e->v, &e->mode);
-	ops->seg_get(&e->v->virt, SEG_CS, &cs);
+	e->v = v;
+	walk_mode_read(v, &e->mode);
+	ops->seg_get(&v->virt, SEG_CS, &cs);
 	e->long_mode = e->mode.efer & EFER_LMA && cs.l;
-	e->rip = ops->reg_get(&e->v->virt, REG_RIP);
-	e->rflags = ops->reg_get(&e->v->virt, REG_RFLAGS);
+	e->rip = ops->reg_get(&v->virt, REG_RIP);
+	e->rflags = ops->reg_get(&v->virt, REG_RFLAGS);
 	err = emu_fetch(e);
 	if (err == ERR_INVALID)
 		inject_fault(e);
@@ -148,10 +152,10 @@ static void run(struct emu *e, const struct emu_row *row)
 
 void emulate(struct vcpu *v, const struct vm_exit *exit)
 {
-	struct emu e = {.v = v};
+	struct emu e;
 	const struct emu_row *row;
 
-	if (!begin(&e))
+	if (!begin(&e, v))
 		return;
 	row = emu_row_for(&e, exit);
 	if (row)
@@ -176,9 +180,9 @@ static const ZydisMnemonic reasons[VM_EXIT_KINDS][3] = {
 unsigned emulate_insn_length(struct vcpu *v, enum vm_exit_kind kind)
 {
 	const ZydisMnemonic *reason = reasons[kind];
-	struct emu e = {.v = v};
+	struct emu e;
 
-	if (!begin(&e))
+	if (!begin(&e, v))
 		return 0;
 	for (unsigned i = 0; i < ARRAY_LEN(reasons[0]); i++)
 		if (reason[i] && reason[i] == e.insn.mnemonic) {

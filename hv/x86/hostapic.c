@@ -1,4 +1,6 @@
 /* SDM vol. 3, chapter 11 (local APIC); x2APIC: 11.12. */
+#include <stdatomic.h>
+
 #include "hv/x86/hostapic.h"
 #include "hv/base/bits.h"
 #include "hv/base/log.h"
@@ -64,6 +66,7 @@ static uint32_t reg_read(uint32_t reg)
 
 static void reg_write(uint32_t reg, uint32_t value)
 {
+	atomic_signal_fence(memory_order_seq_cst); /* an IPI comes after what it tells of */
 	if (ha.x2apic)
 		wrmsr(MSR_X2APIC_BASE + reg / 16, value);
 	else

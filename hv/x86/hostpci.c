@@ -1,5 +1,6 @@
-#include "hv/x86/hostpci.h"
+#include <stdatomic.h>
 
+#include "hv/x86/hostpci.h"
 #include "hv/base/bits.h"
 #include "hv/base/string.h"
 #include "hv/x86/cpu.h"
@@ -134,6 +135,7 @@ int hostpci_map_bars(struct hostpci_dev *d, struct why *why)
 uint32_t hostpci_bar_read(const struct hostpci_dev *d, unsigned bar, uint32_t offset, unsigned size)
 {
 	const struct hostpci_bar *b = &d->bars[MIN(bar, PCI_BARS - 1u)];
+	uint32_t value;
 
 	if (bar >= PCI_BARS || !range_within(offset, size, b->size))
 		return ~0u;
@@ -143,10 +145,26 @@ uint32_t hostpci_bar_read(const struct hostpci_dev *d, unsigned bar, uint32_t of
 		return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
 	}
 	if (size == 1)
-		return b->mmio[offset];
-	if (size == 2)
-		return *(const volatile uint16_t *)(b->mmio + offset);
-	return *(const volatile uint32_t *)(b->mmio + offset);
+		value = b->mmio[offset];
+	else if (size == 2)
+		value = *(const volatile uint16_t *)(b->mmio + offset);
+	else
+		value = *(const volatile uint32_t *)(b->mmio + offset);
+	/* What the card says is in memory is read after. */
+	atomic_signal_fence(memory_order_seq_cst);
+	return value;
+}
+
+/* What the card is to find in memory is written before. The CPU keeps that order; the compiler is told to. */
+static void mmio_write(volatile uint8_t *at, unsigned size, uint32_t value)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	if (size == 1)
+		*at = (uint8_t)value;
+	else if (size == 2)
+		*(volatile uint16_t *)at = (uint16_t)value;
+	else
+		*(volatile uint32_t *)at = value;
 }
 
 void hostpci_bar_write(const struct hostpci_dev *d, unsigned bar, uint32_t offset, unsigned size,
@@ -163,10 +181,6 @@ void hostpci_bar_write(const struct hostpci_dev *d, unsigned bar, uint32_t offse
 		outw(port, (uint16_t)value);
 	else if (b->io)
 		outl(port, value);
-	else if (size == 1)
-		b->mmio[offset] = (uint8_t)value;
-	else if (size == 2)
-		*(volatile uint16_t *)(b->mmio + offset) = (uint16_t)value;
 	else
-		*(volatile uint32_t *)(b->mmio + offset) = value;
+		mmio_write(b->mmio + offset, size, value);
 }
