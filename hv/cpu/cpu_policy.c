@@ -223,7 +223,7 @@ static struct cpuid_regs cpuid_xsave(uint32_t subleaf)
 	return r;
 }
 
-/* The leaves that hang on the subleaf, or on the vCPU and its state. */
+/* The leaves that hang on the subleaf, or on the vCPU and its state: each has its case below. */
 #define VARYING_LEAVES (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd))
 STATIC_ASSERT(BASIC_LEAVES <= 64, "a bit for each");
 

@@ -94,6 +94,39 @@ static void registers_follow_the_features(void **state)
 	assert_int_equal(seen(0xd, 0).eax, cpu_policy_xcr0_allowed());
 }
 
+/* Leaves that are not the same for each vCPU, in each state and with each subleaf. */
+static void some_leaves_are_not_copied(void **state)
+{
+	const struct cpuid_regs none = {0, 0, 0, 0};
+	struct fake *f = fake_virt_reset();
+	struct vcpu *v = &f->vm.vcpus[0];
+	struct cpuid_regs r;
+
+	cpu_policy_init(NULL);
+	v->lapic.config.apic_id = 5;
+	f->reg[REG_CR4] = CR4_OSXSAVE;
+	r = cpu_policy_cpuid(v, 1, 0);
+	assert_int_equal(r.ebx >> 24, 5);
+	assert_true(r.ecx & BIT(27));
+	f->reg[REG_CR4] = 0;
+	assert_false(cpu_policy_cpuid(v, 1, 0).ecx & BIT(27));
+
+	for (uint32_t cache = 0; cache < 4; cache++) { /* a CPU of AMD's has none here */
+		r = cpu_policy_cpuid(v, 4, cache);
+		assert_int_equal(r.eax, cpuid(4, cache).eax & 0x3fff);
+		assert_int_equal(r.ecx, cpuid(4, cache).ecx);
+	}
+	r = cpu_policy_cpuid(v, 7, 1);
+	assert_memory_equal(&r, &none, sizeof(r));
+
+	r = cpu_policy_cpuid(v, 0xb, 1);
+	assert_int_equal(r.ecx, 1 | 2 << 8);
+	assert_int_equal(r.edx, 5);
+	r = cpu_policy_cpuid(v, 0xb, 2);
+	assert_int_equal(r.ebx | (r.ecx ^ 2), 0);
+	assert_int_equal(r.edx, 5);
+}
+
 static void the_vendor_is_one_bit_with_a_name(void **state)
 {
 	uint32_t words[CPU_WORDS], vendor;
@@ -120,6 +153,7 @@ int main(void)
 		cmocka_unit_test(a_cluster_of_equals_sees_what_one_node_sees),
 		cmocka_unit_test(what_one_node_lacks_no_guest_sees),
 		cmocka_unit_test(registers_follow_the_features),
+		cmocka_unit_test(some_leaves_are_not_copied),
 		cmocka_unit_test(the_vendor_is_one_bit_with_a_name),
 	};
 
